@@ -1,0 +1,52 @@
+"""What every test shares: the list, at the end, of what was left out and why."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_NEEDS = {
+    "vsphere": (
+        lambda: shutil.which("go") and Path("/usr/share/gocode/src/github.com/vmware/govmomi").is_dir(),
+        "the vendor simulator needs Debian's golang-go and golang-github-vmware-govmomi-dev",
+    ),
+    "browser": (lambda: shutil.which("chromium"), "the pages' tests need Debian's chromium"),
+    "faketime": (lambda: shutil.which("faketime"), "tests of wrong clocks need Debian's faketime"),
+    "soak": (lambda: os.environ.get("PCG_SOAK"), ""),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def main_loop() -> Iterator[None]:
+    """A loop of the main thread's own, closed at the end: pytest-asyncio would make one and leave it unclosed."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this machine cannot run. Where PCG_TESTS_COMPLETE is set nothing may be left out but soak."""
+    soak = [item for item in items if item.get_closest_marker("soak")] if not os.environ.get("PCG_SOAK") else []
+    if soak:
+        config.hook.pytest_deselected(items=soak)
+        items[:] = [item for item in items if item not in soak]
+    if os.environ.get("PCG_TESTS_COMPLETE"):
+        return
+    for item in items:
+        for marker, (present, reason) in _NEEDS.items():
+            if item.get_closest_marker(marker) and not present():
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"left out: {count} tests: {reason.removeprefix('Skipped: ')}")
