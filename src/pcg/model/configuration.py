@@ -1,0 +1,282 @@
+"""What a person wants of a gateway: the YAML of the contract as frozen types, each field checked as it is typed.
+
+The page's form, `pcg gateway configure` and the REST API all parse through `parse_configuration`; the gateway parses
+again what it receives. Keys are camelCase in YAML and JSON.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from pcg.errors import InvalidInput
+
+_HOST_LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
+
+
+class CloudKind(StrEnum):
+    SIMULATED = "simulated"
+    VSPHERE = "vsphere"
+
+
+class Part(BaseModel):
+    """Unknown keys are refused: a typing mistake must not be ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+def strip_scheme(address: str) -> tuple[str, str | None]:
+    """Take off a scheme and trailing slashes typed by mistake; answers the address and a notice or None.
+
+    Seed: vCenter details with `https://` in front led to `Failed to create govomiClient`.
+    """
+    plain = re.sub(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)+", "", address.strip()).rstrip("/")
+    if plain == address:
+        return plain, None
+    return plain, f"{address!r} was read as {plain!r}: only host or host:port belongs here"
+
+
+def split_host_port(address: str, default_port: int) -> tuple[str, int]:
+    """Host and port of `host`, `host:port`, IPv4, `[IPv6]:port` or a bare IPv6 address. Raises ValueError."""
+    if address.startswith("["):
+        host, bracket, rest = address[1:].partition("]")
+        if not bracket:
+            raise ValueError("a ] is missing")
+        ipaddress.IPv6Address(host)
+        port = rest.removeprefix(":") if rest else ""
+        if rest and not rest.startswith(":"):
+            raise ValueError("after ] only :port may follow")
+    elif address.count(":") > 1:
+        ipaddress.IPv6Address(address)
+        host, port = address, ""
+    else:
+        host, _, port = address.partition(":")
+        if address.endswith(":"):
+            raise ValueError("a port must follow the colon")
+        _check_host(host)
+    if port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError(f"{port!r} is not a port")
+    return host, int(port) if port else default_port
+
+
+def _check_host(host: str) -> None:
+    if re.fullmatch(r"[0-9.]+", host):
+        ipaddress.IPv4Address(host)
+    elif len(host) > 253 or not all(_HOST_LABEL.match(label) for label in host.rstrip(".").split(".")):
+        raise ValueError(f"{host!r} is not a host name or address")
+
+
+def _address(value: str) -> str:
+    plain, _ = strip_scheme(value)
+    split_host_port(plain, 443)
+    return plain
+
+
+def _ip(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+def _cidr(value: str) -> str:
+    return str(ipaddress.ip_network(value))
+
+
+Address = Annotated[str, Field(max_length=300), AfterValidator(_address)]
+IpAddress = Annotated[str, Field(max_length=64), AfterValidator(_ip)]
+Cidr = Annotated[str, Field(max_length=64), AfterValidator(_cidr)]
+InventoryName = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class Trust(Part):
+    """At most one: a SHA-256 thumbprint of the server's own certificate, or a CA as PEM. Neither: system CAs."""
+
+    thumbprint: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$")] | None = None
+    ca: Annotated[str, Field(max_length=65536)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Trust:
+        if self.thumbprint and self.ca:
+            raise ValueError("give a thumbprint or a ca, not both")
+        return self
+
+
+class Vcenter(Part):
+    """The password is never part of the configuration: it travels sealed (see `SealedCredentials`)."""
+
+    address: Address
+    trust: Trust = Trust()
+    username: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Placement(Part):
+    """One failure domain. A value is a name, or an inventory path where names repeat."""
+
+    datacenter: InventoryName
+    cluster: InventoryName
+    resource_pool: InventoryName = "Resources"
+    folder: InventoryName = "pcg"
+    datastore: InventoryName
+    network: InventoryName
+
+
+class Template(Part):
+    folder: InventoryName = "spectro-templates"
+    image: Annotated[str, Field(min_length=1, max_length=2048)]
+    """an https:// or http:// URL of the node image, or the name of a template in the folder"""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @property
+    def name(self) -> str:
+        """The template's name in the folder: the image's file name without its ending."""
+        return re.sub(r"\.(ova|ovf)$", "", self.image.rstrip("/").rsplit("/", 1)[-1])
+
+
+class CustomSize(Part):
+    cpus: Annotated[int, Field(ge=2, le=128)]
+    memory_gi_b: Annotated[int, Field(ge=2, le=1024, alias="memoryGiB")]
+    disk_gi_b: Annotated[int, Field(ge=20, le=4096, alias="diskGiB")]
+
+
+SIZES: dict[str, CustomSize] = {
+    "small": CustomSize(cpus=4, memory_gi_b=4, disk_gi_b=60),
+    "medium": CustomSize(cpus=8, memory_gi_b=8, disk_gi_b=100),
+    "large": CustomSize(cpus=16, memory_gi_b=16, disk_gi_b=120),
+}
+"""CPU, GiB, GiB; the sizes of the contract"""
+
+
+class Nodes(Part):
+    count: Literal[1, 3] = 1
+    size: Literal["small", "medium", "large"] | CustomSize = "medium"
+
+    @property
+    def hardware(self) -> CustomSize:
+        return SIZES[self.size] if isinstance(self.size, str) else self.size
+
+
+class StaticAddresses(Part):
+    range: Annotated[str, Field(max_length=130)]
+    prefix: Annotated[int, Field(ge=1, le=128)]
+    gateway: IpAddress
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StaticAddresses:
+        first, last = self.bounds
+        if first.version != last.version or int(first) > int(last):
+            raise ValueError("range must be FIRST-LAST with FIRST not after LAST")
+        network = ipaddress.ip_network(f"{first}/{self.prefix}", strict=False)
+        for name, address in (("last address", last), ("gateway", ipaddress.ip_address(self.gateway))):
+            if address not in network:
+                raise ValueError(f"the {name} {address} lies outside {network}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...]:
+        first, separator, last = self.range.partition("-")
+        if not separator:
+            raise ValueError("range must be FIRST-LAST")
+        return ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
+
+
+class DhcpAddresses(Part):
+    search_domains: list[Annotated[str, Field(max_length=253)]] = Field(default_factory=list, max_length=16)
+
+
+class Addresses(Part):
+    static: StaticAddresses | None = None
+    dhcp: DhcpAddresses | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Addresses:
+        if (self.static is None) == (self.dhcp is None):
+            raise ValueError("give either static or dhcp")
+        return self
+
+
+class Network(Part):
+    addresses: Addresses = Addresses(dhcp=DhcpAddresses())
+    name_servers: list[IpAddress] = Field(default_factory=list, max_length=8)
+    ntp_servers: list[Annotated[str, Field(max_length=253)]] = Field(default_factory=list, max_length=8)
+    control_plane_address: IpAddress | None = None
+    """the address of the API server for all nodes; None: the first control-plane node's own address"""
+    pod_cidr: Cidr = "192.168.0.0/16"
+    service_cidr: Cidr = "10.96.0.0/12"
+
+    @model_validator(mode="after")
+    def _apart(self) -> Network:
+        if ipaddress.ip_network(self.pod_cidr).overlaps(ipaddress.ip_network(self.service_cidr)):
+            raise ValueError(f"podCidr {self.pod_cidr} and serviceCidr {self.service_cidr} overlap")
+        return self
+
+
+class Proxy(Part):
+    http: Annotated[str, Field(max_length=512)] = ""
+    https: Annotated[str, Field(max_length=512)] = ""
+    no: list[Annotated[str, Field(max_length=253)]] = Field(default_factory=list, max_length=64)
+    ca: Annotated[str, Field(max_length=65536)] = ""
+
+
+class Kubernetes(Part):
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")] = "1.30"
+    cni: Annotated[str, Field(max_length=64)] = "calico"
+    registry: Annotated[str, Field(max_length=512)] = ""
+
+
+class Configuration(Part):
+    cloud: CloudKind
+    vcenter: Vcenter
+    placement: Annotated[list[Placement], Field(min_length=1, max_length=16)]
+    template: Template
+    nodes: Nodes = Nodes()
+    network: Network = Network()
+    proxy: Proxy = Proxy()
+    kubernetes: Kubernetes = Kubernetes()
+    ssh_keys: list[Annotated[str, Field(max_length=16384, pattern=r"^(ssh-|ecdsa-|sk-)[^\n\r]+$")]] = Field(
+        default_factory=list, max_length=32
+    )
+
+    @model_validator(mode="after")
+    def _reachable_together(self) -> Configuration:
+        if self.nodes.count == 3 and self.network.control_plane_address is None:
+            raise ValueError("network.controlPlaneAddress is needed for 3 nodes: the API server's own address")
+        return self
+
+
+def parse_configuration(document: Any) -> tuple[Configuration, list[str]]:
+    """The configuration and the notices of what was normalised. Raises InvalidInput with the first wrong field."""
+    if not isinstance(document, dict):
+        raise InvalidInput(
+            "The configuration must be a mapping of keys to values.", reason="configuration-invalid", field_name=""
+        )
+    vcenter = document.get("vcenter")
+    notices = []
+    if isinstance(vcenter, dict):
+        if "password" in vcenter or (
+            isinstance(vcenter.get("passwordFrom"), str) and vcenter["passwordFrom"] != "prompt"
+        ):
+            raise InvalidInput(
+                "A password does not belong into the configuration.",
+                reason="inline-password",
+                field_name="vcenter.password",
+                remedy=["Use passwordFrom: prompt, {env: NAME} or {file: PATH}; it is sealed to the gateway's key."],
+            )
+        if isinstance(vcenter.get("address"), str):
+            _, notice = strip_scheme(vcenter["address"])
+            notices += [notice] if notice else []
+        document = {**document, "vcenter": {k: v for k, v in vcenter.items() if k != "passwordFrom"}}
+    try:
+        return Configuration.model_validate(document), notices
+    except ValidationError as error:
+        problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors()]
+        raise InvalidInput(
+            f"The configuration is wrong: {problems[0][0] or 'the whole'}: {problems[0][1]}",
+            reason="configuration-invalid",
+            # A value of several forms is named by pydantic together with the form that it tried.
+            field_name=re.sub(r"\.(literal\[.*\]|CustomSize)", "", problems[0][0]),
+            evidence=[f"{where or 'the whole'}: {message}" for where, message in problems],
+            remedy=["Correct the fields named above; docs/configuration.md describes each."],
+        ) from None
