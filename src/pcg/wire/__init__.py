@@ -1,0 +1,1 @@
+"""Every message that both sides speak; docs/protocol.md tells the same in words."""
