@@ -1,0 +1,1 @@
+"""Private clouds behind one small contract (`base.py`), one folder each."""

@@ -1,0 +1,177 @@
+"""The contract between the gateway's steps and a private cloud. Read by whoever adds a cloud; proved by tests/contract.
+
+Rules for every cloud:
+- Errors are those of `pcg.errors`, made at the cloud's edge, the vendor's own chained: Unreachable, Busy,
+  PermissionMissing, CredentialsRejected, ResourcesMissing, NotFound, Conflict, TryAgain.
+- Nothing blocks the event loop; every call ends by itself within its own deadline.
+- Calls that start long work return at once with a task id; `task` looks at it. A gateway that forgot the id finds the
+  task again through `list_machines`, whose answer includes machines still being made, and through `unfinished`.
+- Marks are set in the creating call. "Not found" on delete is success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from pcg.model.configuration import Configuration, CustomSize, Placement
+from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE
+
+
+class PowerState(StrEnum):
+    ON = "on"
+    OFF = "off"
+    SUSPENDED = "suspended"
+
+
+class TaskState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """What a machine shall be. `user_data` and `meta_data` are cloud-init documents (YAML text)."""
+
+    name: str
+    marks: dict[str, str]
+    """the three marks of `model.naming`; `pcg.instance` becomes the machine's own instance id"""
+    placement: Placement
+    template: str
+    """the id that `ensure_template` answered"""
+    hardware: CustomSize
+    user_data: str = field(repr=False)
+    meta_data: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ObservedMachine:
+    """One machine that carries our gateway's mark, as the cloud reports it now."""
+
+    id: str
+    """the cloud's own id (vSphere: the managed object id)"""
+    name: str
+    instance: str
+    """the cloud's own instance id (vSphere: instanceUuid)"""
+    marks: dict[str, str]
+    power: PowerState
+    address: str | None
+    hardware: tuple[int, int] | None
+    """CPUs and GiB of memory"""
+    created: float | None = None
+    """seconds since the epoch; the younger of two with one mark is removed"""
+    cluster_tools: bool | None = None
+    """whether the guest agent reports; None where the cloud does not tell"""
+    foreign_disks: Sequence[str] = ()
+
+    @property
+    def genuine(self) -> bool:
+        """False for a person's clone or restore of our machine (DESIGN principle 3): never touched."""
+        return bool(self.instance) and self.instance == self.marks.get(MARK_INSTANCE)
+
+    def belongs_to(self, gateway_id: str) -> bool:
+        return self.marks.get(MARK_GATEWAY) == gateway_id and MARK_MACHINE in self.marks
+
+
+@dataclass(frozen=True)
+class CloudTask:
+    """A vendor task. `machine_name` is the name of the machine that it makes, starts or removes."""
+
+    id: str
+    state: TaskState
+    kind: str
+    """create, start, delete, import, or the vendor's own word for others"""
+    machine_name: str = ""
+    progress: int | None = None
+    """percent"""
+    error: Exception | None = None
+    """a PcgError when failed"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One preflight check. `ok` None means: cannot tell, and `problem` says what is missing."""
+
+    name: str
+    ok: bool | None
+    what: str
+    problem: Exception | None = None
+
+
+@dataclass(frozen=True)
+class TemplateProgress:
+    """Either `template` (its id: done) or `task` (the import under way)."""
+
+    template: str | None
+    task: CloudTask | None = None
+    fetched: bool = False
+    """whether the image had to be fetched"""
+
+
+class Connection(Protocol):
+    """An open, authenticated session with one cloud, made by a `Cloud` and used by the steps."""
+
+    async def check(self, configuration: Configuration) -> list[Check]:
+        """Preflight: everything that can be known before anything is made."""
+        ...
+
+    async def ensure_template(self, configuration: Configuration) -> TemplateProgress:
+        """Find the template, or start its import; safe to call again and again, and by two gateways at once."""
+        ...
+
+    async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
+        """Every machine with our gateway's mark, copies included, in one bulk read."""
+        ...
+
+    async def unfinished(self, gateway_id: str) -> list[CloudTask]:
+        """Tasks of ours that the cloud still works on (creating, starting, removing machines)."""
+        ...
+
+    async def create_machine(self, gateway_id: str, spec: MachineSpec) -> CloudTask:
+        """Start making a machine, powered off. Conflict when the name is taken. Never call it while `unfinished`
+        lists a creation of that name."""
+        ...
+
+    async def start_machine(self, machine: ObservedMachine) -> CloudTask:
+        """Power on, after mending hardware that differs from the wanted. Success when it runs already."""
+        ...
+
+    async def delete_machine(self, machine: ObservedMachine) -> CloudTask:
+        """Power off, detach disks that we did not make, destroy. Refuses (GiveUp) a machine that is not genuine."""
+        ...
+
+    async def task(self, task_id: str) -> CloudTask | None:
+        """The task as it is now, or None when the cloud no longer knows it."""
+        ...
+
+    async def wait_for_change(self, gateway_id: str, timeout: float) -> bool:
+        """Return True as soon as anything about our machines or tasks changed since the last `list_machines` of this
+        connection, False after `timeout` seconds. Costs no bulk read where the vendor pushes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Login:
+    """Opened credentials, for exactly one cloud address."""
+
+    address: str
+    username: str
+    password: str = field(repr=False)
+    thumbprint: str | None = None
+    ca: str | None = None
+
+
+class Cloud(Protocol):
+    """One kind of private cloud."""
+
+    def connect(self, login: Login) -> AbstractAsyncContextManager[Connection]:
+        """Name, connect, TLS and login, told apart in the errors; logs out on leaving."""
+        ...
+
+
+def marks_of(gateway_id: str, machine: str, instance: str) -> dict[str, str]:
+    return {MARK_GATEWAY: gateway_id, MARK_MACHINE: machine, MARK_INSTANCE: instance}
