@@ -1,0 +1,1 @@
+"""The data center's edge: what stands between a gateway and the internet, with named faults."""
