@@ -1,0 +1,349 @@
+"""The data center itself: what its API can do, on an injected clock. Start reading here.
+
+A library without a socket: `server.py` puts an API in front of it, `lab.py` runs it in simulated time. Each call
+changes the state on disk before it answers; work that takes time becomes a task.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pcg.clock import Clock
+from pcg.clouds.lab.dhcp import DhcpScope, DhcpServer
+from pcg.clouds.simulated import permissions as privilege
+from pcg.clouds.simulated.durations import Durations
+from pcg.clouds.simulated.images import Gate, ImageFetcher
+from pcg.clouds.simulated.inventory import DATASTORE, NETWORK, POOL, Place, find_folder, find_place, template_path
+from pcg.clouds.simulated.machines import Machine, Machines, new_id, new_mac
+from pcg.clouds.simulated.news import News
+from pcg.clouds.simulated.permissions import Permissions
+from pcg.clouds.simulated.refusals import Refusal
+from pcg.clouds.simulated.requests import MachineRequest, TemplateRequest
+from pcg.clouds.simulated.state import State
+from pcg.clouds.simulated.tasks import Task, Tasks
+from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE
+
+_TEMPLATE = "template"
+_LEASES = "leases"
+STRANGERS = ("stranger-web-1", "stranger-web-2", "stranger-database")
+"""machines of other people that were there before"""
+
+
+class DataCenter:
+    def __init__(
+        self,
+        state: State,
+        clock: Clock,
+        *,
+        account: str,
+        scope: DhcpScope,
+        fetcher: ImageFetcher,
+        gate: Gate | None = None,
+        speed: float = 1.0,
+        durations: Durations | None = None,
+    ) -> None:
+        self.clock = clock
+        self.speed = speed
+        self.state = state
+        self.gate = gate or Gate()
+        self.calls: Counter[str] = Counter()
+        """of the API, by what was asked"""
+        self.machines = Machines(state)
+        self.permissions = Permissions(state, account)
+        self.dhcp = DhcpServer(scope, state.get(_LEASES, NETWORK), self._keep_leases)
+        self.news = News(int(clock.now().timestamp() * 1000))
+        self._fetcher = fetcher
+        self._durations = durations or Durations()
+        self.tasks = Tasks(
+            state,
+            clock,
+            effects={
+                "create": self._create,
+                "start": self._start,
+                "delete": self._delete,
+                "import": self._import,
+            },
+            preparations={"import": self._fetch},
+            on_change=lambda task: self.news.changed(task.owner or News.EVERYONE),
+        )
+        if state.get("made", "strangers") is None:
+            self._make_strangers()
+
+    async def run(self) -> None:
+        """Carries out tasks until cancelled."""
+        await self.tasks.run()
+
+    # What a gateway's driver asks.
+
+    def overview(self, wanted: list[dict[str, str]]) -> list[dict[str, Any]]:
+        """For each placement: its place or why there is none; free space, free leases (beside those that machines of
+        gateways in that folder hold already), and privileges that the account lacks."""
+        answers: list[dict[str, Any]] = []
+        for placement in wanted:
+            try:
+                place = find_place(placement)
+            except Refusal as refusal:
+                answers.append({"refusal": refusal.document()})
+                continue
+            ours = [machine for machine in self.machines if machine.folder == place.folder and machine.owner]
+            answers.append(
+                {
+                    "folder": place.folder_path,
+                    "network": place.network,
+                    "datastore": {"name": place.datastore, "free": self.machines.free_space(place.datastore)},
+                    "leases": {
+                        "free": self.dhcp.count_free(),
+                        "held": sum(machine.mac in self.dhcp.leases for machine in ours),
+                    },
+                    "missing": [
+                        {"privilege": name, "object": path}
+                        for name, path in self._needs(place)
+                        if not self.permissions.has(name, path)
+                    ],
+                }
+            )
+        return answers
+
+    def template(self, folder: str, name: str) -> dict[str, Any]:
+        """Whether it is there, or the import that is under way, and which privileges are missing to use it."""
+        folder = find_folder(folder)
+        path = template_path(folder, name)
+        found = self.state.get(_TEMPLATE, path)
+        needed = [privilege.DEPLOY_TEMPLATE] if found else [privilege.DEPLOY_TEMPLATE, privilege.IMPORT]
+        return {
+            "template": path if found else None,
+            "task": next((self.described(task) for task in self.tasks.running() if task.object == path), None),
+            "missing": [{"privilege": name, "object": path} for name in needed if not self.permissions.has(name, path)],
+        }
+
+    async def probe_image(self, url: str) -> None:
+        await self._fetcher.probe(url)
+
+    def import_template(self, request: TemplateRequest) -> dict[str, Any]:
+        """Starts the import, or answers the one that runs."""
+        path = template_path(find_folder(request.folder), request.name)
+        running = next((task for task in self.tasks.running() if task.object == path), None)
+        if running is None:
+            self.permissions.demand((privilege.IMPORT, path))
+            seconds = self._durations.fetch / self.speed
+            running = self.tasks.begin("import", path, "", seconds, {"url": request.url, "sha256": request.sha256})
+        return self.described(running)
+
+    def list_machines(self, gateway: str) -> dict[str, Any]:
+        """The bulk read: every machine with the gateway's mark."""
+        self.calls["bulk-read"] += 1
+        found = [shown(machine) for machine in self.machines if machine.owner == gateway]
+        return {"revision": self.news.revision(gateway), "machines": found}
+
+    def list_tasks(self, gateway: str) -> list[dict[str, Any]]:
+        return [self.described(task) for task in self.tasks.running(gateway)]
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        task = self.tasks.get(task_id)
+        if task is None:
+            raise Refusal("gone", f"There is no task {task_id}.", {"object": task_id})
+        return self.described(task)
+
+    def create_machine(self, request: MachineRequest) -> dict[str, Any]:
+        place = find_place(request.placement)
+        if self.state.get(_TEMPLATE, request.template) is None:
+            raise Refusal("not-found", f"There is no template {request.template}.", {"kind": "template"})
+        self.permissions.demand((privilege.DEPLOY_TEMPLATE, request.template), *self._needs(place))
+        instance = request.marks.get(MARK_INSTANCE, "")
+        self.machines.demand_free(request.name, place.folder, instance)
+        if any(task.kind == "create" and task.object == request.name for task in self.tasks.running()):
+            fields = {"name": request.name, "folder": place.folder}
+            raise Refusal("name-taken", f"A machine {request.name} is being made already.", fields)
+        made_now = sum(task.request["disk"] for task in self.tasks.running() if task.kind == "create")
+        self.machines.demand_space(request.disk + made_now, place.datastore)
+        document = request.model_dump() | {"place": [place.folder, place.pool, place.datastore, place.network]}
+        owner = request.marks.get(MARK_GATEWAY, "")
+        return self.described(
+            self.tasks.begin("create", request.name, owner, self._durations.clone / self.speed, document)
+        )
+
+    def start_machine(self, machine_id: str) -> dict[str, Any] | None:
+        """None when it runs already. Changes nothing twice: a start under way is answered again."""
+        machine = self.machines.get(machine_id)
+        self.permissions.demand((privilege.POWER_ON, Place(machine.folder, "", "", "").folder_path))
+        if machine.powered_on:
+            return None
+        return self._once("start", machine, self._durations.power_on)
+
+    def delete_machine(self, machine_id: str, instance: str) -> dict[str, Any]:
+        """Switches off and destroys; refuses when the machine is not the one that was meant."""
+        machine = self.machines.get(machine_id)
+        if machine.instance != instance or machine.marks.get(MARK_INSTANCE) != instance:
+            fields = {"object": machine_id, "instance": machine.instance}
+            raise Refusal("wrong-instance", f"{machine.name} is not the machine that was made.", fields)
+        path = Place(machine.folder, "", "", "").folder_path
+        self.permissions.demand((privilege.POWER_OFF, path), (privilege.DELETE, path))
+        return self._once("delete", machine, self._durations.delete)
+
+    def described(self, task: Task) -> dict[str, Any]:
+        return {
+            "id": task.id,
+            "kind": task.kind,
+            "object": task.object,
+            "state": task.state,
+            "progress": task.progress(self.clock.monotonic()),
+            "error": task.error,
+        }
+
+    # What a lab, or a person beside us, does.
+
+    def add_stranger(self, name: str, *, powered_on: bool = False) -> Machine:
+        place = Place("pcg" if name.startswith("pcg-") else "others", POOL, DATASTORE, NETWORK)
+        made = self._new(name, str(uuid.uuid4()), place, (2, 4, 20), {})
+        return self._switched(made, powered_on) if powered_on else self._put(made)
+
+    def copy_machine(self, machine_id: str) -> Machine:
+        """As a person clones: the settings come along, identity does not."""
+        source = self.machines.get(machine_id)
+        place = Place(source.folder, source.pool, source.datastore, source.network)
+        size = (source.cpus, source.memory, source.disk)
+        name = f"copy-of-{source.name}"
+        made = self._new(name, str(uuid.uuid4()), place, size, source.marks)
+        return self._put(made, user_data=source.user_data, meta_data=source.meta_data)
+
+    def power_off(self, machine_id: str) -> None:
+        self._switched(self.machines.get(machine_id), False)
+
+    def remove(self, machine_id: str) -> None:
+        """At once, without a task; its lease ends with it."""
+        machine = self.machines.get(machine_id)
+        with self.state.transaction():
+            self.machines.remove(machine_id)
+            self.dhcp.release([machine.mac])
+        self.news.changed(machine.owner)
+        self.news.changed(News.POWER)
+
+    def touch(self) -> None:
+        for owner in {machine.owner for machine in self.machines}:
+            self.news.changed(owner)
+
+    def attach_disk(self, machine_id: str, file: str) -> None:
+        machine = self.machines.get(machine_id)
+        self.machines.change(machine_id, foreign_disks=(*machine.foreign_disks, file))
+        self.news.changed(machine.owner)
+
+    @property
+    def loose_disks(self) -> list[str]:
+        """Files of disks whose machine was destroyed without them."""
+        return sorted(self.state.all("disk"))
+
+    # What tasks do at their end.
+
+    def _create(self, task: Task) -> None:
+        request = task.request
+        place = Place(*request["place"])
+        self.machines.demand_free(request["name"], place.folder, request["marks"].get(MARK_INSTANCE, ""))
+        instance = request["marks"].get(MARK_INSTANCE) or str(uuid.uuid4())
+        size = (request["cpus"], request["memory"], request["disk"])
+        made = self._new(request["name"], instance, place, size, request["marks"])
+        self._put(made, user_data=request["user_data"], meta_data=request["meta_data"])
+
+    def _start(self, task: Task) -> None:
+        machine = self.machines.get(task.request["machine"])
+        if not machine.powered_on:
+            self._switched(machine, True)
+
+    def _delete(self, task: Task) -> None:
+        machine = self.machines.find(task.request["machine"])
+        if machine is not None:
+            for file in machine.foreign_disks:
+                self.state.put("disk", file, {})
+            self.remove(machine.id)
+
+    async def _fetch(self, task: Task) -> None:
+        await self._fetcher.fetch(task.request["url"], task.request["sha256"])
+
+    def _import(self, task: Task) -> None:
+        self.state.put(_TEMPLATE, task.object, {"url": task.request["url"]})
+
+    # Inside.
+
+    def _needs(self, place: Place) -> list[tuple[str, str]]:
+        in_folder = (privilege.CREATE_FROM_EXISTING, privilege.DELETE, privilege.POWER_ON, privilege.POWER_OFF)
+        return [
+            *((name, place.folder_path) for name in in_folder),
+            (privilege.ASSIGN_POOL, place.pool_path),
+            (privilege.ALLOCATE_SPACE, place.datastore_path),
+            (privilege.ASSIGN_NETWORK, place.network_path),
+        ]
+
+    def _once(self, kind: str, machine: Machine, seconds: float) -> dict[str, Any]:
+        for task in self.tasks.running():
+            if task.kind == kind and task.request.get("machine") == machine.id:
+                return self.described(task)
+        if kind == "delete" and machine.powered_on:
+            self._switched(machine, False)
+        begun = self.tasks.begin(kind, machine.name, machine.owner, seconds / self.speed, {"machine": machine.id})
+        return self.described(begun)
+
+    def _new(
+        self, name: str, instance: str, place: Place, size: tuple[int, int, int], marks: dict[str, str]
+    ) -> Machine:
+        cpus, memory, disk = size
+        return Machine(
+            id=new_id(),
+            name=name,
+            instance=instance,
+            folder=place.folder,
+            pool=place.pool,
+            datastore=place.datastore,
+            network=place.network,
+            mac=new_mac(),
+            created=self.clock.now().timestamp() + random.random() / 1000,
+            cpus=cpus,
+            memory=memory,
+            disk=disk,
+            marks=dict(marks),
+        )
+
+    def _put(self, machine: Machine, **changes: Any) -> Machine:
+        self.machines.put(machine)
+        if changes:
+            machine = self.machines.change(machine.id, **changes)
+        self.news.changed(machine.owner)
+        self.news.changed(News.POWER)
+        return machine
+
+    def _switched(self, machine: Machine, on: bool) -> Machine:
+        self.machines.put(machine)
+        host = self.machines.host_for(machine) if on else ""
+        boot = machine.boot + (1 if on else 0)
+        changes = {"powered_on": on, "boot": boot, "host": host, "address": None, "tools": False}
+        changed = self.machines.change(machine.id, **changes)
+        self.news.changed(machine.owner)
+        self.news.changed(News.POWER)
+        return changed
+
+    def _make_strangers(self) -> None:
+        with self.state.transaction():
+            for number, name in enumerate(STRANGERS):
+                self.add_stranger(name, powered_on=number == 0)
+            self.state.put("made", "strangers", {})
+
+    def _keep_leases(self, leases: Mapping[str, str]) -> None:
+        self.state.put(_LEASES, NETWORK, leases)
+
+
+def shown(machine: Machine) -> dict[str, Any]:
+    return {
+        "id": machine.id,
+        "name": machine.name,
+        "instance": machine.instance,
+        "marks": machine.marks,
+        "power": "on" if machine.powered_on else "off",
+        "address": machine.address,
+        "cpus": machine.cpus,
+        "memory": machine.memory,
+        "created": machine.created,
+        "tools": machine.tools,
+        "foreignDisks": list(machine.foreign_disks),
+    }

@@ -1,0 +1,147 @@
+"""The image host: a web server of the simulated world from which the data center fetches the node image.
+
+Its gate can be shut: then it lets nobody in, as a host behind a closed firewall does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import tarfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from pcg.clouds.simulated.refusals import Refusal
+from pcg.errors import PcgError
+from pcg.network.failures import translate
+
+IMAGE_NAME = "ubuntu-2204-k8s-1.30"
+IMAGE_FILE = f"{IMAGE_NAME}.ova"
+LARGEST_IMAGE_BYTES = 64 * 1024 * 1024
+"""of a simulated image: true ones have gigabytes, these hold a description alone"""
+
+
+class Gate:
+    """Whether the host lets anybody in; `turned_away` counts who came while it was shut."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.turned_away = 0
+
+    def passes(self) -> bool:
+        self.turned_away += not self.open
+        return self.open
+
+
+def image() -> bytes:
+    """A small OVA, the same in every run."""
+    descriptor = (
+        f'<?xml version="1.0"?>\n<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1">\n'
+        f'  <VirtualSystem id="{IMAGE_NAME}"><Info>Kubernetes node</Info></VirtualSystem>\n</Envelope>\n'
+    ).encode()
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        entry = tarfile.TarInfo(f"{IMAGE_NAME}.ovf")
+        entry.size = len(descriptor)
+        archive.addfile(entry, io.BytesIO(descriptor))
+    return made.getvalue()
+
+
+def image_sha256() -> str:
+    return hashlib.sha256(image()).hexdigest()
+
+
+def _application() -> Starlette:
+    content = image()
+
+    async def give(request: Request) -> Response:
+        return Response(content, media_type="application/x-tar")
+
+    return Starlette(routes=[Route(f"/{IMAGE_FILE}", give, methods=["GET", "HEAD"])])
+
+
+@asynccontextmanager
+async def image_host(gate: Gate, address: str) -> AsyncIterator[str]:
+    """Served as plain HTTP at a port of its own choice; gives the base URL."""
+    config = Config(_application(), lifespan="off", log_config=None, access_log=False, ws="none")
+    config.load()
+    loop = asyncio.get_running_loop()
+
+    class Guarded(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if not gate.passes():
+                transport.abort()
+
+    server = await loop.create_server(lambda: Guarded(config, ServerState(), {}, loop), address, IMAGE_PORT)
+    try:
+        yield f"http://{address}:{IMAGE_PORT}"
+    finally:
+        server.close()
+
+
+IMAGE_PORT = 8099
+
+
+class ImageTransport(httpx.AsyncBaseTransport):
+    """Reaches the image host without a socket, for simulated time."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._inner = httpx.ASGITransport(_application())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not self._gate.passes():
+            raise httpx.ReadError("[Errno 104] Connection reset by peer", request=request)
+        return await self._inner.handle_async_request(request)
+
+
+class ImageFetcher:
+    """The data center's own way to image sources."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._transport = transport
+
+    async def probe(self, url: str) -> None:
+        """Raises Refusal `fetch-failed` with the URL and the hop at which it failed."""
+        await self._request("HEAD", url)
+
+    async def fetch(self, url: str, sha256: str | None) -> None:
+        """The whole image, compared with its digest. Raises Refusal `fetch-failed`."""
+        content = await self._request("GET", url)
+        found = hashlib.sha256(content).hexdigest()
+        if sha256 is not None and found != sha256:
+            fields = {"url": url, "hop": "content", "wanted": sha256, "found": found}
+            raise Refusal("fetch-failed", f"The image from {url} is not the wanted one: its SHA-256 differs.", fields)
+
+    async def _request(self, method: str, url: str) -> bytes:
+        content = bytearray()
+        try:
+            async with (
+                httpx.AsyncClient(transport=self._transport, trust_env=False, timeout=10.0) as client,
+                client.stream(method, url) as answer,
+            ):
+                async for part in answer.aiter_bytes():
+                    content += part
+                    if len(content) > LARGEST_IMAGE_BYTES:
+                        raise _failed(url, "http", f"it is larger than {LARGEST_IMAGE_BYTES} bytes")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            problem: PcgError = translate(url, error, otherwise="http")
+            raise _failed(url, problem.fields["hop"], problem.evidence[-1]) from error
+        if answer.status_code != 200:
+            raise _failed(url, "http", f"HTTP {answer.status_code}")
+        return bytes(content)
+
+
+def _failed(url: str, hop: str, words: str) -> Refusal:
+    return Refusal("fetch-failed", f"The image cannot be fetched from {url}: {words}", {"url": url, "hop": hop})

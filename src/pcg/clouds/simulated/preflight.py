@@ -1,0 +1,76 @@
+"""Everything that can be asked of the data center before anything is made. Called by `cloud.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pcg.clouds.base import Check
+from pcg.clouds.simulated.client import ApiClient
+from pcg.clouds.simulated.errors import permission_missing, template_missing, translate
+from pcg.clouds.simulated.refusals import Refusal
+from pcg.errors import NotFound, PcgError, ResourcesMissing, Unreachable
+from pcg.model.configuration import Configuration
+
+
+async def check(api: ApiClient, configuration: Configuration) -> list[Check]:
+    checks = await _template(api, configuration)
+    placements = [placement.model_dump(by_alias=True) for placement in configuration.placement]
+    answer = await api.post("/api/overview", {"placements": placements})
+    several = len(placements) > 1
+    for number, told in enumerate(answer["placements"], 1):
+        suffix = f" {number}" if several else ""
+        if "refusal" in told:
+            problem = translate(Refusal.of(told["refusal"]), api.address, api.account)
+            checks.append(Check(f"placement{suffix}", False, problem.what, problem))
+            continue
+        checks.append(Check(f"placement{suffix}", True, told["folder"]))
+        checks += _privileges(api, f"privileges{suffix}", told["missing"])
+        if configuration.network.addresses.dhcp is not None:
+            # Nodes are spread over the placements in turn.
+            needed = len(range(number - 1, configuration.nodes.count, len(placements)))
+            checks.append(_leases(f"addresses{suffix}", told, needed))
+    return checks
+
+
+async def _template(api: ApiClient, configuration: Configuration) -> list[Check]:
+    wanted = configuration.template
+    try:
+        found = await api.get("/api/templates", folder=wanted.folder, name=wanted.name)
+    except NotFound as problem:
+        return [Check("template", False, problem.what, problem)]
+    checks = _privileges(api, "template's privileges", found["missing"])
+    if found["template"] is not None:
+        return [Check("template", True, found["template"]), *checks]
+    if "://" not in wanted.image:
+        missing = template_missing(wanted.folder, wanted.name)
+        return [Check("template", False, missing.what, missing)]
+    try:
+        await api.post("/api/images/probe", {"url": wanted.image})
+    except Unreachable as unreached:
+        return [Check("image", False, unreached.what, unreached), *checks]
+    return [Check("image", True, wanted.image), *checks]
+
+
+def _privileges(api: ApiClient, name: str, missing: list[dict[str, str]]) -> list[Check]:
+    problems: list[PcgError] = [
+        permission_missing(
+            api.account, item["privilege"], item["object"], ["the data center was asked which privileges it has"]
+        )
+        for item in missing
+    ]
+    failed = [Check(name, False, problem.what, problem) for problem in problems]
+    return failed or [Check(name, True, f"{api.account} has every privilege that is needed")]
+
+
+def _leases(name: str, told: dict[str, Any], needed: int) -> Check:
+    free, held = told["leases"]["free"], told["leases"]["held"]
+    if free + held >= needed:
+        return Check(name, True, f"{free} DHCP leases are free on {told['network']}")
+    problem = ResourcesMissing(
+        f"The DHCP server of {told['network']} has {free} free leases; {needed} are needed.",
+        reason="resources-missing",
+        evidence=[f"the data center's DHCP server on {told['network']}: {free} free"],
+        remedy=["Or use static addresses: network.addresses.static in the configuration."],
+        fields={"resource": "dhcp-leases", "where": told["network"], "needed": str(needed), "free": str(free)},
+    )
+    return Check(name, False, problem.what, problem)
