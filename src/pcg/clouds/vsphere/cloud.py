@@ -1,0 +1,162 @@
+"""VMware vCenter as a cloud. Start reading here: it is the contract of `pcg.clouds.base`, call by call.
+
+Made by `pcg.clouds.table`. Each method hands a blocking function of the files beside this one to the session, which
+runs it in a thread and turns vSphere's faults into the contract's errors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from pcg.clouds.base import (
+    Check,
+    CloudTask,
+    Connection,
+    Login,
+    MachineSpec,
+    ObservedMachine,
+    TaskState,
+    TemplateProgress,
+)
+from pcg.clouds.vsphere import inventory, machines, privileges, templates
+from pcg.clouds.vsphere.changes import Changes
+from pcg.clouds.vsphere.inventory import Place
+from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.tasks import Tasks
+from pcg.clouds.vsphere.vmomi import vim, vmodl
+from pcg.errors import NotFound, PcgError
+from pcg.model.configuration import Configuration, Placement
+
+LOOK_EVERYWHERE_EVERY = 900.0
+"""seconds; in between only the folders that hold machines of ours are read. A person may move one elsewhere."""
+
+
+class VsphereCloud:
+    def connect(self, login: Login) -> AbstractAsyncContextManager[Connection]:
+        return _connect(login)
+
+
+@asynccontextmanager
+async def _connect(login: Login) -> AsyncIterator[Connection]:
+    session = VsphereSession(login)
+    session.path_of = lambda managed_object: inventory.path_of(session, managed_object)
+    await session.open()
+    connection = VsphereConnection(session)
+    try:
+        yield connection
+    finally:
+        await connection.end_waits()
+        await session.close()
+
+
+class VsphereConnection:
+    def __init__(self, session: VsphereSession) -> None:
+        self._session = session
+        self._tasks = Tasks(session)
+        self._changes = Changes(session)
+        self._places: dict[Placement, Place] = {}
+        self._folders: set[Any] = set()
+        """where our machines are or will be"""
+        self._looked_everywhere: dict[str, float] = {}
+        """monotonic seconds by gateway"""
+        self._mended: set[str] = set()
+
+    async def check(self, configuration: Configuration) -> list[Check]:
+        checks: list[Check] = []
+        template: Any = None
+        try:
+            template_id = await self._session.run(templates.find_template, self._session, configuration)
+            template = vim.VirtualMachine(template_id, self._session.stub)
+            checks.append(Check("template", True, f"{configuration.template.folder}/{configuration.template.name}"))
+        except PcgError as problem:
+            checks.append(Check("template", False, problem.what, problem))
+        path = f"{configuration.template.folder}/{configuration.template.name}"
+        for number, placement in enumerate(configuration.placement, 1):
+            suffix = f" {number}" if len(configuration.placement) > 1 else ""
+            try:
+                place = await self._place(placement)
+            except PcgError as problem:
+                checks.append(Check(f"placement{suffix}", False, problem.what, problem))
+                continue
+            checks.append(Check(f"placement{suffix}", True, f"{placement.datacenter}, {placement.cluster}"))
+            needs = privileges.needs_of(place, template, path)
+            checks += await self._session.run(privileges.check, self._session, f"privileges{suffix}", needs)
+        return checks
+
+    async def ensure_template(self, configuration: Configuration) -> TemplateProgress:
+        template = await self._session.run(templates.find_template, self._session, configuration)
+        return TemplateProgress(template=template)
+
+    async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
+        return await self._session.run(self._list, gateway_id)
+
+    async def unfinished(self, gateway_id: str) -> list[CloudTask]:
+        found = await self._session.run(self._tasks.unfinished, gateway_id)
+        return [self._watched(task) for task in found]
+
+    async def create_machine(self, gateway_id: str, spec: MachineSpec) -> CloudTask:
+        place = await self._place(spec.placement)
+        try:
+            task = await self._session.run(machines.create, self._session, spec, place)
+        except NotFound:
+            self._places.pop(spec.placement, None)  # something was removed or made anew under its name
+            raise
+        return self._watched(self._tasks.started(task, "create", spec.name))
+
+    async def start_machine(self, machine: ObservedMachine) -> CloudTask:
+        """Hardware that differs is mended first: the task's kind is `mend` then, and this asks for another call."""
+        return await self._next(machine, lambda: machines.start(self._session, machine, self._mended))
+
+    async def delete_machine(self, machine: ObservedMachine) -> CloudTask:
+        """One step at a time: kinds `power-off` and `detach` ask for another call, `delete` is the last."""
+        return await self._next(machine, lambda: machines.delete(self._session, machine))
+
+    async def task(self, task_id: str) -> CloudTask | None:
+        return await self._session.run(self._tasks.look, task_id)
+
+    async def wait_for_change(self, gateway_id: str, timeout: float) -> bool:
+        if gateway_id not in self._looked_everywhere:
+            await self.list_machines(gateway_id)
+        return await self._changes.wait(timeout)
+
+    async def end_waits(self) -> None:
+        await self._changes.end()
+
+    async def _next(self, machine: ObservedMachine, act: Callable[[], tuple[str, Any]]) -> CloudTask:
+        kind, task = await self._session.run(act)
+        if task is None:
+            return CloudTask(id=f"none-{machine.id}", state=TaskState.DONE, kind=kind, machine_name=machine.name)
+        return self._watched(self._tasks.started(task, kind, machine.name))
+
+    def _watched(self, task: CloudTask) -> CloudTask:
+        self._changes.watch_task(task.id)
+        return task
+
+    async def _place(self, placement: Placement) -> Place:
+        if placement not in self._places:
+            self._places[placement] = await self._session.run(inventory.resolve, self._session, placement)
+        place = self._places[placement]
+        self._folders.add(place.folder.object)
+        return place
+
+    def _list(self, gateway_id: str) -> list[ObservedMachine]:
+        try:
+            return self._list_once(gateway_id)
+        except vmodl.fault.ManagedObjectNotFound:
+            # A folder of ours is gone: look everywhere again, with nothing remembered.
+            self._folders.clear()
+            self._places.clear()
+            self._looked_everywhere.clear()
+            return self._list_once(gateway_id)
+
+    def _list_once(self, gateway_id: str) -> list[ObservedMachine]:
+        now = time.monotonic()
+        last = self._looked_everywhere.get(gateway_id)
+        if last is None or now - last > LOOK_EVERYWHERE_EVERY:
+            self._folders |= machines.folders_of(self._session, gateway_id)
+            self._looked_everywhere[gateway_id] = now
+        self._changes.begin(self._folders)
+        return machines.list_machines(self._session, self._folders, gateway_id)

@@ -1,0 +1,257 @@
+"""Finding things in vCenter's inventory: bulk reads, paths, and the objects that a placement names.
+
+Used by every other file of this driver. All functions block and run in the session's threads. A read is one
+RetrievePropertiesEx over a traversal, so that its round trips do not grow with the inventory.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import unquote
+
+from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.vmomi import vim, vmodl
+from pcg.errors import InvalidInput, NotFound
+from pcg.model.configuration import Placement
+
+_Collector = vmodl.query.PropertyCollector
+Properties = dict[str, Any]
+"""values by property path; `object` is the managed object itself, `hidden` the paths that the account may not read"""
+
+
+def traversal(name: str, kind: Any, path: str, *, into: Sequence[Any] = ()) -> Any:
+    """One step of a walk; `into` are further steps, or names of steps (recursion)."""
+    steps = [_Collector.SelectionSpec(name=step) if isinstance(step, str) else step for step in into]
+    return _Collector.TraversalSpec(name=name, type=kind, path=path, skip=False, selectSet=steps)
+
+
+def folders_down() -> Any:
+    """From a folder to everything in it and in its subfolders."""
+    return traversal("down", vim.Folder, "childEntity", into=["down"])
+
+
+def filter_spec(starts: Sequence[tuple[Any, Sequence[Any], bool]], wanted: Sequence[tuple[Any, Sequence[str]]]) -> Any:
+    """`starts`: object, steps from it, whether to leave the object itself out; `wanted`: type and property paths."""
+    return _Collector.FilterSpec(
+        objectSet=[_Collector.ObjectSpec(obj=start, selectSet=list(steps), skip=skip) for start, steps, skip in starts],
+        propSet=[_Collector.PropertySpec(type=kind, pathSet=list(paths), all=False) for kind, paths in wanted],
+    )
+
+
+def read(
+    session: VsphereSession,
+    starts: Sequence[tuple[Any, Sequence[Any], bool]],
+    wanted: Sequence[tuple[Any, Sequence[str]]],
+) -> list[Properties]:
+    """One bulk read. Objects that vanish meanwhile are simply not in the answer."""
+    if not starts:
+        return []
+    collector = session.content.propertyCollector
+    page = collector.RetrievePropertiesEx([filter_spec(starts, wanted)], _Collector.RetrieveOptions())
+    found: list[Properties] = []
+    while page is not None:
+        for item in page.objects:
+            values = {prop.name: prop.val for prop in item.propSet}
+            found.append({"object": item.obj, "hidden": _hidden(item), **values})
+        # vCenter cuts very large answers; the rest costs a round trip for every few thousand objects.
+        page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
+    return found
+
+
+def _hidden(item: Any) -> dict[str, Any]:
+    """Faults by path. A session that has ended may show itself here alone, and must not look like an empty answer."""
+    faults = {missing.path: missing.fault for missing in item.missingSet or []}
+    for fault in faults.values():
+        if isinstance(fault, vim.fault.NotAuthenticated):
+            raise fault
+    return {path: fault for path, fault in faults.items() if isinstance(fault, vim.fault.NoPermission)}
+
+
+def read_one(session: VsphereSession, managed_object: Any, paths: Sequence[str]) -> Properties:
+    """The properties of one object. Raises vCenter's ManagedObjectNotFound."""
+    (properties,) = read(session, [(managed_object, (), False)], [(type(managed_object), paths)])
+    return properties
+
+
+def moid(managed_object: Any) -> str:
+    return str(managed_object._moId)
+
+
+def plain_name(name: str) -> str:
+    """vCenter escapes slash, backslash and percent in names."""
+    return unquote(name)
+
+
+def path_of(session: VsphereSession, managed_object: Any) -> str:
+    """`/dc-1/vm/pcg`, or the object's id when the account may not read its way up."""
+    try:
+        up = traversal("up", vim.ManagedEntity, "parent", into=["up"])
+        found = read(session, [(managed_object, [up], False)], [(vim.ManagedEntity, ["name", "parent"])])
+    except (vmodl.MethodFault, OSError, HTTPException):
+        return moid(managed_object)
+    by_id = {moid(item["object"]): item for item in found}
+    names: list[str] = []
+    at: Any = managed_object
+    while at is not None and moid(at) in by_id:
+        item = by_id[moid(at)]
+        at = item.get("parent")
+        if at is not None or not names:  # the root folder has a name that nobody writes
+            names.append(plain_name(item.get("name", moid(item["object"]))))
+    return "/" + "/".join(reversed(names)) if names else moid(managed_object)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that a person may have named; `path` is relative to where names of its kind start."""
+
+    path: str
+    object: Any
+    properties: Properties
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The objects that one placement names."""
+
+    datacenter: Candidate
+    folder: Candidate
+    cluster: Candidate
+    pool: Candidate
+    datastore: Candidate
+    network: Candidate
+
+
+def choose(kind: str, field: str, wanted: str, candidates: Iterable[Candidate]) -> Candidate:
+    """The one candidate of that name or path. Raises NotFound with near matches, InvalidInput when several match."""
+    known = list(candidates)
+    path = wanted.strip("/")
+    exact = [item for item in known if item.path == path]
+    matches = exact if len(exact) == 1 else [i for i in known if i.path == path or i.path.endswith("/" + path)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise InvalidInput(
+            f"The name {wanted} stands for {len(matches)} {kind}s.",
+            reason="name-ambiguous",
+            field_name=field,
+            evidence=sorted(item.path for item in matches)[:10],
+            remedy=["Write the path instead of the name."],
+            fields={"kind": kind, "name": wanted},
+        )
+    near = difflib.get_close_matches(path.rsplit("/", 1)[-1], sorted({item.name for item in known}), n=5, cutoff=0.4)
+    raise NotFound(
+        f"The {kind} {wanted} does not exist, or the account may not see it.",
+        reason=f"{kind.replace(' ', '-')}-not-found",
+        evidence=[f"similar: {name}" for name in near] or [f"{len(known)} {kind}s are visible, none of a similar name"],
+        remedy=["Correct the name, or give the account at least read-only access to it."],
+        fields={"kind": kind, "name": wanted, "field": field, "near": ", ".join(near)},
+    )
+
+
+def datacenters(session: VsphereSession) -> list[Candidate]:
+    found = read(
+        session,
+        [(session.content.rootFolder, [folders_down()], False)],
+        [
+            (vim.Folder, ["name", "parent"]),
+            (vim.Datacenter, ["name", "parent", "vmFolder", "hostFolder"]),
+        ],
+    )
+    return candidates_of(found, vim.Datacenter, below=session.content.rootFolder)
+
+
+def find_datacenter(session: VsphereSession, name: str) -> Candidate:
+    return choose("datacenter", "placement.datacenter", name, datacenters(session))
+
+
+def find_folder(session: VsphereSession, datacenter: Candidate, name: str, field: str) -> Candidate:
+    root = datacenter.properties["vmFolder"]
+    found = read(session, [(root, [folders_down()], False)], [(vim.Folder, ["name", "parent"])])
+    known = candidates_of(found, vim.Folder, below=root)
+    prefix = f"{datacenter.path}/vm/"
+    return choose("folder", field, name.strip("/").removeprefix(prefix), known)
+
+
+def find_cluster(session: VsphereSession, datacenter: Candidate, name: str) -> Candidate:
+    root = datacenter.properties["hostFolder"]
+    paths = ["name", "parent", "resourcePool", "host"]
+    found = read(
+        session, [(root, [folders_down()], False)], [(vim.Folder, ["name", "parent"]), (vim.ComputeResource, paths)]
+    )
+    return choose("cluster", "placement.cluster", name, candidates_of(found, vim.ComputeResource, below=root))
+
+
+def cluster_parts(session: VsphereSession, cluster: Candidate) -> list[Properties]:
+    """Pools, datastores and networks of a cluster, in one read."""
+    pools = traversal("pools", vim.ResourcePool, "resourcePool", into=["pools"])
+    steps = [
+        traversal("root pool", vim.ComputeResource, "resourcePool", into=[pools]),
+        traversal("datastores", vim.ComputeResource, "datastore"),
+        traversal("networks", vim.ComputeResource, "network"),
+    ]
+    return read(
+        session,
+        [(cluster.object, steps, True)],
+        [(vim.ResourcePool, ["name", "parent"]), (vim.Datastore, ["name"]), (vim.Network, ["name"])],
+    )
+
+
+def find_pool(parts: list[Properties], cluster: Candidate, name: str) -> Candidate:
+    known = candidates_of(parts, vim.ResourcePool, below=cluster.object)
+    return choose("resource pool", "placement.resourcePool", name, known)
+
+
+def find_datastore(parts: list[Properties], name: str) -> Candidate:
+    return choose("datastore", "placement.datastore", name, _flat(parts, vim.Datastore))
+
+
+def find_network(parts: list[Properties], name: str) -> Candidate:
+    return choose("network", "placement.network", name, _flat(parts, vim.Network))
+
+
+def resolve(session: VsphereSession, placement: Placement) -> Place:
+    """Every object that the placement names; four round trips. Raises NotFound or InvalidInput."""
+    datacenter = find_datacenter(session, placement.datacenter)
+    folder = find_folder(session, datacenter, placement.folder, "placement.folder")
+    cluster = find_cluster(session, datacenter, placement.cluster)
+    parts = cluster_parts(session, cluster)
+    return Place(
+        datacenter=datacenter,
+        folder=folder,
+        cluster=cluster,
+        pool=find_pool(parts, cluster, placement.resource_pool),
+        datastore=find_datastore(parts, placement.datastore),
+        network=find_network(parts, placement.network),
+    )
+
+
+def candidates_of(found: list[Properties], kind: Any, *, below: Any) -> list[Candidate]:
+    """The objects of one kind with their paths from `below` (left out itself)."""
+    by_id = {moid(item["object"]): item for item in found}
+    result = []
+    for item in found:
+        if not isinstance(item["object"], kind) or moid(item["object"]) == moid(below):
+            continue
+        names: list[str] = []
+        at: Any = item["object"]
+        while at is not None and moid(at) in by_id and moid(at) != moid(below):
+            names.append(plain_name(by_id[moid(at)].get("name", moid(at))))
+            at = by_id[moid(at)].get("parent")
+        result.append(Candidate("/".join(reversed(names)), item["object"], item))
+    return result
+
+
+def _flat(parts: list[Properties], kind: Any) -> list[Candidate]:
+    return [
+        Candidate(plain_name(item.get("name", moid(item["object"]))), item["object"], item)
+        for item in parts
+        if isinstance(item["object"], kind)
+    ]

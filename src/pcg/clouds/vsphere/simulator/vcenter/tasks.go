@@ -1,0 +1,221 @@
+package main
+
+// Tasks that take time. The simulator does the work before it answers; here the answer comes at once, the task stays
+// visible as running with its progress, and the work is done when its time is over, as a vCenter does.
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// work is what a task does. `begin` runs at once and may refuse; `finish` runs under the inventory lock when the time
+// of the task is over; `end` runs in any case.
+type work struct {
+	method      string // for example CloneVM_Task
+	description string // for example VirtualMachine.clone
+	entity      types.ManagedObjectReference
+	target      string // the name of the machine that the task makes or changes
+	exclusive   bool   // one such task at a time on the entity
+	begin       func() types.BaseMethodFault
+	finish      func() (types.AnyType, types.BaseMethodFault)
+	end         func()
+}
+
+type loggedTask struct {
+	task   *simulator.Task
+	method string
+	target string
+	user   string
+}
+
+type taskLog struct {
+	mutex  sync.Mutex
+	all    []loggedTask
+	busy   map[types.ManagedObjectReference]types.ManagedObjectReference
+	chain  int32
+	events []types.BaseEvent
+	stages []stage
+}
+
+func newTaskLog() *taskLog {
+	return &taskLog{
+		busy:  make(map[types.ManagedObjectReference]types.ManagedObjectReference),
+		chain: 1_000_000, // apart from the simulator's own event keys
+	}
+}
+
+// start registers a task, runs it beside the call, and answers its reference and its event chain.
+func (v *vcenter) start(user string, w work) (types.ManagedObjectReference, int32) {
+	task := simulator.CreateTask(w.entity, w.method, nil)
+	v.tasks.mutex.Lock()
+	v.tasks.chain++
+	chain := v.tasks.chain
+	v.tasks.all = append(v.tasks.all, loggedTask{task: task, method: w.method, target: w.target, user: user})
+	v.tasks.mutex.Unlock()
+	simulator.Map.WithLock(task, func() {
+		task.Info.Name = w.method
+		task.Info.DescriptionId = w.description
+		task.Info.EntityName = nameOf(w.entity)
+		task.Info.Reason = &types.TaskReasonUser{UserName: user}
+		task.Info.EventChainId = chain
+		task.Info.Cancelable = false
+	})
+	v.update(task, map[string]interface{}{
+		"info.state": types.TaskInfoStateRunning, "info.startTime": time.Now(), "info.progress": int32(0),
+	})
+	go v.run(task, w)
+	return task.Self, chain
+}
+
+func (v *vcenter) run(task *simulator.Task, w work) {
+	if w.end != nil {
+		defer w.end()
+	}
+	var result types.AnyType
+	fault := v.occupy(task, w)
+	if fault == nil {
+		defer v.release(task, w)
+		if w.begin != nil {
+			v.inventory.Lock()
+			fault = w.begin()
+			v.inventory.Unlock()
+		}
+	}
+	if fault == nil {
+		v.pass(task, w.method)
+		v.inventory.Lock()
+		result, fault = w.finish()
+		v.inventory.Unlock()
+	}
+	changes := map[string]interface{}{"info.completeTime": time.Now(), "info.progress": int32(100)}
+	if fault != nil {
+		changes["info.error"] = types.LocalizedMethodFault{Fault: fault, LocalizedMessage: fmt.Sprintf("%T", fault)[7:]}
+		changes["info.state"] = types.TaskInfoStateError
+	} else {
+		if result != nil {
+			changes["info.result"] = result
+		}
+		changes["info.state"] = types.TaskInfoStateSuccess
+	}
+	v.release(task, w) // before the task says so: whoever waited for it may act at once
+	v.update(task, changes)
+}
+
+// occupy refuses a second task on a machine that is being changed, as vCenter does.
+func (v *vcenter) occupy(task *simulator.Task, w work) types.BaseMethodFault {
+	v.tasks.mutex.Lock()
+	defer v.tasks.mutex.Unlock()
+	if other, ok := v.tasks.busy[w.entity]; ok && w.exclusive {
+		return &types.TaskInProgress{Task: other}
+	}
+	if w.exclusive {
+		v.tasks.busy[w.entity] = task.Self
+	}
+	return nil
+}
+
+func (v *vcenter) release(task *simulator.Task, w work) {
+	v.tasks.mutex.Lock()
+	if v.tasks.busy[w.entity] == task.Self {
+		delete(v.tasks.busy, w.entity)
+	}
+	v.tasks.mutex.Unlock()
+}
+
+// pass lets the task's time go by and shows its progress.
+func (v *vcenter) pass(task *simulator.Task, method string) {
+	v.mutex.Lock()
+	total := time.Duration(v.delays[method] * float64(time.Second))
+	v.mutex.Unlock()
+	started := time.Now()
+	for {
+		left := total - time.Since(started)
+		if left <= 0 {
+			return
+		}
+		if left > 250*time.Millisecond {
+			left = 250 * time.Millisecond
+		}
+		time.Sleep(left)
+		if percent := int32(100 * time.Since(started) / total); percent < 100 {
+			v.update(task, map[string]interface{}{"info.progress": percent})
+		}
+	}
+}
+
+// update changes a task's properties, so that waiting clients hear of it. The state goes last: a client that sees the
+// task complete must find its result.
+func (v *vcenter) update(task *simulator.Task, values map[string]interface{}) {
+	var changes []types.PropertyChange
+	for name, value := range values {
+		if name != "info.state" {
+			changes = append(changes, types.PropertyChange{Name: name, Val: value})
+		}
+	}
+	if state, ok := values["info.state"]; ok {
+		changes = append(changes, types.PropertyChange{Name: "info.state", Val: state})
+	}
+	simulator.Map.WithLock(task, func() { simulator.Map.Update(task, changes) })
+}
+
+// hide takes the simulator's own inner task out of sight: only ours is the one that a client started.
+func (v *vcenter) hide(inner types.ManagedObjectReference) *simulator.Task {
+	task := simulator.Map.Get(inner).(*simulator.Task)
+	manager := simulator.Map.Get(*v.content.TaskManager).(*simulator.TaskManager)
+	manager.Lock()
+	var recent []types.ManagedObjectReference
+	for _, ref := range manager.RecentTask {
+		if ref != inner {
+			recent = append(recent, ref)
+		}
+	}
+	simulator.Map.Update(manager, []types.PropertyChange{{Name: "recentTask", Val: recent}})
+	manager.Unlock()
+	simulator.Map.Remove(inner)
+	return task
+}
+
+// outcome of the simulator's inner task, as result and fault of ours.
+func (v *vcenter) outcome(inner types.ManagedObjectReference, err error) (types.AnyType, types.BaseMethodFault) {
+	if err != nil {
+		return nil, vimFault(err)
+	}
+	task := v.hide(inner)
+	if task.Info.Error != nil {
+		return nil, task.Info.Error.Fault
+	}
+	return task.Info.Result, nil
+}
+
+// queryEvents answers what happened in one task's chain of events; everything else is the simulator's.
+func (v *vcenter) queryEvents(request *types.QueryEvents) *answer {
+	if request.Filter.EventChainId == 0 {
+		return nil
+	}
+	v.tasks.mutex.Lock()
+	defer v.tasks.mutex.Unlock()
+	var found []types.BaseEvent
+	for _, event := range v.tasks.events {
+		if event.GetEvent().ChainId == request.Filter.EventChainId {
+			found = append(found, event)
+		}
+	}
+	return respond(&types.QueryEventsResponse{Returnval: found})
+}
+
+func machine(ref types.ManagedObjectReference) *simulator.VirtualMachine {
+	vm, _ := simulator.Map.Get(ref).(*simulator.VirtualMachine)
+	return vm
+}
+
+func nameOf(ref types.ManagedObjectReference) string {
+	if entity, ok := simulator.Map.Get(ref).(mo.Entity); ok {
+		return entity.Entity().Name
+	}
+	return ref.Value
+}

@@ -1,0 +1,116 @@
+"""vCenter's tasks in the contract's words, and unfinished ones of ours found again by a gateway that forgot them.
+
+Used by `cloud.py`. A running clone names only its source; which machine it makes stands in the event
+VmBeingClonedEvent of the task's chain. All functions block and run in the session's threads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pcg.clouds.base import CloudTask, TaskState
+from pcg.clouds.vsphere.inventory import Properties, moid, plain_name, read, read_one, traversal
+from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.vmomi import vim, vmodl
+from pcg.errors import PcgError
+
+_KINDS = {
+    "VirtualMachine.clone": "create",
+    "VirtualMachine.powerOn": "start",
+    "Datacenter.ExecuteVmPowerOnLRO": "start",
+    "VirtualMachine.powerOff": "power-off",
+    "VirtualMachine.reconfigure": "reconfigure",
+    "VirtualMachine.destroy": "delete",
+}
+"""by TaskInfo.descriptionId"""
+_STATES = {
+    "queued": TaskState.RUNNING,
+    "running": TaskState.RUNNING,
+    "success": TaskState.DONE,
+    "error": TaskState.FAILED,
+}
+
+INFO_PATHS = [
+    "info.key",
+    "info.state",
+    "info.descriptionId",
+    "info.entityName",
+    "info.eventChainId",
+    "info.progress",
+    "info.error",
+]
+"""Not the whole info: of somebody else's task it may hold an entity of a type that pyVmomi does not accept there."""
+
+
+class Tasks:
+    """Looks at tasks; remembers of those that this connection started what they are for."""
+
+    def __init__(self, session: VsphereSession) -> None:
+        self._session = session
+        self._known: dict[str, tuple[str, str]] = {}
+        """kind and machine's name by task id"""
+
+    def started(self, task: Any, kind: str, machine_name: str) -> CloudTask:
+        self._known[moid(task)] = (kind, machine_name)
+        return CloudTask(id=moid(task), state=TaskState.RUNNING, kind=kind, machine_name=machine_name, progress=0)
+
+    def look(self, task_id: str) -> CloudTask | None:
+        """The task now; None when vCenter has forgotten it."""
+        try:
+            info = read_one(self._session, vim.Task(task_id, self._session.stub), INFO_PATHS)
+        except vmodl.fault.ManagedObjectNotFound:
+            return None
+        return self._of(info)
+
+    def unfinished(self, gateway_id: str) -> list[CloudTask]:
+        """One call, and one more for each running clone that this connection did not start."""
+        manager = self._session.content.taskManager
+        step = traversal("recent", vim.TaskManager, "recentTask")
+        found = read(self._session, [(manager, [step], True)], [(vim.Task, INFO_PATHS)])
+        ours = _names_of(gateway_id)
+        result = []
+        for item in found:
+            if _STATES.get(str(item.get("info.state"))) is not TaskState.RUNNING:
+                continue
+            task = self._of(item)
+            if ours.fullmatch(task.machine_name):
+                result.append(task)
+        return result
+
+    def _of(self, info: Properties) -> CloudTask:
+        key = str(info["info.key"])
+        kind, name = self._known.get(key, ("", ""))
+        description = str(info.get("info.descriptionId"))
+        kind = kind or _KINDS.get(description, description)
+        if not name:
+            name = self._clone_target(info) if kind == "create" else plain_name(info.get("info.entityName") or "")
+            self._known[key] = (kind, name)
+        state = _STATES[str(info["info.state"])]
+        return CloudTask(
+            id=key,
+            state=state,
+            kind=kind,
+            machine_name=name,
+            progress=100 if state is TaskState.DONE else info.get("info.progress"),
+            error=self._error(info) if state is TaskState.FAILED else None,
+        )
+
+    def _clone_target(self, info: Properties) -> str:
+        if not info.get("info.eventChainId"):
+            return ""
+        chain = vim.event.EventFilterSpec(eventChainId=info["info.eventChainId"], eventTypeId=["VmBeingClonedEvent"])
+        events = self._session.content.eventManager.QueryEvents(chain)
+        return plain_name(events[0].destName) if events else ""
+
+    def _error(self, info: Properties) -> PcgError:
+        fault = info.get("info.error") or vmodl.fault.SystemError(reason="the task failed")
+        error = self._session.translate(fault)
+        error.__cause__ = fault
+        return error
+
+
+def _names_of(gateway_id: str) -> re.Pattern[str]:
+    """Names that `model.naming.machine_name` gives to machines of this gateway."""
+    short = re.sub(r"[^a-z0-9]", "", gateway_id.lower())[:6]
+    return re.compile(rf"pcg-.+-{re.escape(short)}-\d+-\d+")
