@@ -1,0 +1,52 @@
+"""What scenarios look at: the observed facts of one gateway, gathered by whoever asks. No input or output here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pcg.model.records import Evidence, GatewayStatus, Problem, StepReport
+from pcg.model.states import StepName, StepState
+
+
+@dataclass(frozen=True)
+class JetFact:
+    """One jet as its restart policy sees it."""
+
+    place: str
+    """installer or cluster"""
+    restarts: int
+    back_off: bool
+    """in CrashLoopBackOff now"""
+    since: datetime | None
+    last_words: str = ""
+    """the last line that it printed before it ended"""
+    ready: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    now: datetime
+    status: GatewayStatus
+    jets: Sequence[JetFact] = ()
+
+    def step(self, name: StepName) -> StepReport | None:
+        return next((step for step in self.status.steps if step.name == name), None)
+
+    def done(self, name: StepName) -> bool:
+        step = self.step(name)
+        return step is not None and step.state is StepState.DONE
+
+    def problems(self, *names: StepName) -> Iterator[tuple[StepReport, Problem]]:
+        """Present problems of these steps: a step that is done has none, whatever it met on its way."""
+        for name in names:
+            step = self.step(name)
+            if step and step.last_error and step.state in (StepState.FAILED, StepState.BLOCKED, StepState.RUNNING):
+                yield step, step.last_error
+
+
+def evidence_of(step: StepReport, problem: Problem) -> list[Evidence]:
+    """A problem's own words and whatever it named as evidence."""
+    source = f"step {step.name}"
+    return [Evidence(source=source, text=text, time=problem.at) for text in (problem.what, *problem.evidence)][:32]

@@ -1,0 +1,1 @@
+"""One file a scenario; the file's name is its id (with hyphens)."""

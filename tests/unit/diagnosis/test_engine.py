@@ -1,0 +1,120 @@
+"""Each scenario fires on what it is about, stays silent on near misses, and a cause silences its effects."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pcg.diagnosis.engine import all_scenarios, diagnose
+from pcg.diagnosis.facts import Facts, JetFact
+from pcg.model.records import GatewayStatus, Problem, StepReport
+from pcg.model.states import Severity, StepName, StepState
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LOOPING = JetFact("installer", 5, True, NOW - timedelta(minutes=3), "no token")
+
+
+def status(step: StepName | None = None, state: StepState = StepState.BLOCKED, **fields: str) -> GatewayStatus:
+    problem = Problem(reason="r", what="what happened", evidence=["seen"], fields=fields, at=NOW)
+    steps = [StepReport(name=step, state=state, last_error=problem)] if step else []
+    return GatewayStatus(generation=1, incarnation=1, steps=steps)
+
+
+PRIVILEGE = {"privilege": "VirtualMachine.Provisioning.Clone", "object": "/dc-1/vm/x", "account": "svc"}
+IMAGE = {"url": "http://images.example.com/node.ova", "hop": "connect"}
+LEASES = {"resource": "dhcp-leases", "where": "VM Network", "needed": "4", "free": "0"}
+
+FIRES = [
+    ("clone-permission-denied/privilege-missing", StepName.PREFLIGHT, PRIVILEGE),
+    ("clone-permission-denied/privilege-missing", StepName.MACHINES, PRIVILEGE),
+    ("stuck-after-container-manager/image-source-unreachable", StepName.TEMPLATE, IMAGE),
+    ("stuck-after-container-manager/image-source-unreachable", StepName.PREFLIGHT, IMAGE),
+    ("address-not-assigned/dhcp-scope-exhausted", StepName.PREFLIGHT, LEASES),
+    ("address-not-assigned/dhcp-scope-exhausted", StepName.MACHINES, LEASES),
+]
+
+
+@pytest.mark.parametrize("expected,step,fields", FIRES)
+def test_fires(expected: str, step: StepName, fields: dict[str, str]) -> None:
+    (finding,) = diagnose(Facts(NOW, status(step, **fields)))
+    assert f"{finding.scenario}/{finding.cause}" == expected
+    assert finding.severity is Severity.ERROR
+    assert finding.remedy and finding.cured and finding.evidence[0].text == "what happened"
+    named = [value for key, value in fields.items() if key not in ("resource", "hop")]
+    assert all(value in finding.summary for value in named)
+
+
+@pytest.mark.parametrize("expected,step,fields", FIRES)
+def test_a_step_that_is_done_has_no_finding(expected: str, step: StepName, fields: dict[str, str]) -> None:
+    assert diagnose(Facts(NOW, status(step, StepState.DONE, **fields))) == []
+
+
+@pytest.mark.parametrize(
+    "step,fields",
+    [
+        (StepName.CONNECT, PRIVILEGE),
+        (StepName.MACHINES, IMAGE),
+        (StepName.MACHINES, {"resource": "memory", "where": "c-1"}),
+        (StepName.TEMPLATE, {"hop": "connect"}),
+        (StepName.NODES, LEASES),
+        (None, {}),
+    ],
+)
+def test_near_misses(step: StepName | None, fields: dict[str, str]) -> None:
+    assert diagnose(Facts(NOW, status(step, **fields))) == []
+
+
+def test_a_looping_jet_before_configuration_is_a_notice() -> None:
+    (notice,) = diagnose(Facts(NOW, status(), [LOOPING]))
+    assert (notice.scenario, notice.cause) == ("jet-crash-loop", "awaiting-configuration")
+    assert notice.severity is Severity.INFO and notice.since == LOOPING.since
+    assert "no token" in notice.evidence[0].text
+
+
+@pytest.mark.parametrize(
+    "jet", [JetFact("installer", 0, False, None), JetFact("cluster", 3, False, NOW, ready=True)], ids=["new", "ready"]
+)
+def test_a_jet_that_does_not_loop_is_no_notice(jet: JetFact) -> None:
+    assert diagnose(Facts(NOW, status(), [jet])) == []
+
+
+def test_jet_is_no_longer_expected_to_loop_once_registered() -> None:
+    assert diagnose(Facts(NOW, status(StepName.JET_REGISTERED, StepState.DONE), [LOOPING])) == []
+
+
+def test_errors_come_first_and_keep_since_when_they_are_open() -> None:
+    facts = Facts(NOW, status(StepName.MACHINES, **PRIVILEGE), [LOOPING])
+    first = diagnose(facts)
+    assert [finding.severity for finding in first] == [Severity.ERROR, Severity.INFO]
+    later = Facts(
+        NOW + timedelta(hours=1),
+        status(StepName.MACHINES, **PRIVILEGE).model_copy(
+            update={
+                "steps": [
+                    StepReport(
+                        name=StepName.MACHINES,
+                        state=StepState.BLOCKED,
+                        last_error=Problem(reason="r", what="w", fields=PRIVILEGE, at=NOW + timedelta(hours=1)),
+                    )
+                ]
+            }
+        ),
+    )
+    (again,) = diagnose(later, earlier=first)
+    assert again.since == NOW
+
+
+def test_every_scenario_is_well_formed() -> None:
+    for name, module in all_scenarios().items():
+        assert getattr(module, "SCENARIO") == name  # noqa: B009 - the protocol does not name it
+        assert (module.__doc__ or "").strip()
+        assert set(module.SILENCED_BY) <= set(all_scenarios())
+        assert name not in module.SILENCED_BY
+
+
+def test_every_link_leads_to_a_heading() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
+    for name in all_scenarios():
+        assert f"\n## {name}\n" in text
