@@ -1,0 +1,1 @@
+"""What the console keeps: users, gateways, their events; SQLAlchemy on SQLite or PostgreSQL."""

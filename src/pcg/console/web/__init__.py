@@ -1,0 +1,1 @@
+"""The console's pages; begin at `pages.py`."""
