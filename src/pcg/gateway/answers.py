@@ -1,0 +1,97 @@
+"""What the gateway answers to the console's requests: preflight, inventory, kubeconfig. Read-only, by closed list.
+
+The agent hands `requests_of` to the session.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from pcg.clouds.base import Check
+from pcg.errors import NotFound, PcgError
+from pcg.gateway.reconciler import Reconciler
+from pcg.gateway.requests import Handler, problem_of
+from pcg.model.configuration import Configuration, parse_configuration
+
+
+def requests_of(reconciler: Reconciler) -> Mapping[str, Handler]:
+    async def preflight(arguments: dict[str, Any]) -> dict[str, Any]:
+        """`configuration`: another one than the stored, for the same cloud."""
+        configuration = _configuration(reconciler, arguments)
+        async with reconciler.connected() as connection:
+            checks = await connection.check(configuration)
+        return {"checks": [_check(reconciler, check) for check in checks]}
+
+    async def inventory(arguments: dict[str, Any]) -> dict[str, Any]:
+        """What the gateway sees of its own: its machines now."""
+        async with reconciler.connected() as connection:
+            machines = await connection.list_machines(reconciler.gateway_id)
+        return {"machines": [{"name": item.name, "power": item.power, "address": item.address} for item in machines]}
+
+    async def kubeconfig(arguments: dict[str, Any]) -> dict[str, Any]:
+        """An administrator's, for at most eight hours."""
+        address = reconciler.api_address()
+        if address is None:
+            raise NotFound(
+                "The gateway cluster has no API server yet.",
+                reason="cluster-not-ready",
+                remedy=["Wait until the step control-plane is done."],
+            )
+        keys, incarnation = reconciler.cluster_keys, reconciler.incarnation
+        certificate, secrets = keys.for_person(incarnation), keys.secrets(incarnation)
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": "pcg",
+                    "cluster": {
+                        "server": f"https://{address}",
+                        "certificate-authority-data": _base64(secrets.ca_certificate),
+                    },
+                }
+            ],
+            "users": [
+                {
+                    "name": "administrator",
+                    "user": {
+                        "client-certificate-data": _base64(certificate.certificate),
+                        "client-key-data": _base64(certificate.key),
+                    },
+                }
+            ],
+            "contexts": [{"name": "pcg", "context": {"cluster": "pcg", "user": "administrator"}}],
+            "current-context": "pcg",
+        }
+        text = yaml.safe_dump(document, sort_keys=False)
+        return {"kubeconfig": text, "expires_at": certificate.not_after.isoformat()}
+
+    return {"preflight": preflight, "inventory": inventory, "kubeconfig": kubeconfig}
+
+
+def _configuration(reconciler: Reconciler, arguments: dict[str, Any]) -> Configuration:
+    given = arguments.get("configuration")
+    if given is not None:
+        return parse_configuration(given)[0]
+    desired = reconciler.desired
+    if desired is None or desired.configuration is None:
+        raise NotFound("The gateway is not configured yet.", reason="not-configured", remedy=["Configure it first."])
+    return desired.configuration
+
+
+def _check(reconciler: Reconciler, check: Check) -> dict[str, Any]:
+    problem = problem_of(check.problem, reconciler.clock) if isinstance(check.problem, PcgError) else None
+    return {
+        "name": check.name,
+        "ok": check.ok,
+        "what": check.what,
+        "problem": problem.model_dump(mode="json") if problem else None,
+    }
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

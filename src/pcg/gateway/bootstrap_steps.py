@@ -1,0 +1,142 @@
+"""The named steps from an installer's start to a working gateway: which one is at work, and what hinders it.
+
+    network           the first hop's name is resolved, and its port answers
+    time              this machine's clock against the console's
+    console-reached   the console's CA fits the pin, TLS is verified, the console says who it is
+    registered        the pairing code was accepted for this gateway's keys
+    release-manifest  what the console lists for this release
+    artifacts         each of it fetched and verified
+    manager           session and reconciler run
+
+Each end and each new trouble is one line for whoever watches the screen or the log, and one event in the outbox, which
+the console gets as soon as there is a session. Filled in by `bootstrap` and the agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NoReturn
+
+from pcg.clock import Clock
+from pcg.errors import PcgError
+from pcg.model.records import Event
+from pcg.model.states import REGISTRATION_OVERDUE_SECONDS, Severity
+
+Say = Callable[[str], None]
+Tell = Callable[[Event], None]
+
+
+class BootstrapStep(StrEnum):
+    """In the order in which they run."""
+
+    NETWORK = "network"
+    TIME = "time"
+    CONSOLE_REACHED = "console-reached"
+    REGISTERED = "registered"
+    RELEASE_MANIFEST = "release-manifest"
+    ARTIFACTS = "artifacts"
+    MANAGER = "manager"
+
+
+def one_line(error: PcgError) -> str:
+    """What and evidence of an error on one line."""
+    return " · ".join([error.what, *error.evidence])
+
+
+class BootstrapSteps:
+    """`say` prints a line; `tell` stores an event durably."""
+
+    def __init__(self, clock: Clock, say: Say, tell: Tell = lambda event: None) -> None:
+        self.present: BootstrapStep | None = None
+        self._clock = clock
+        self._say = say
+        self._tell = tell
+        self._spent: dict[BootstrapStep, float] = {}
+        self._done: set[BootstrapStep] = set()
+        self._since = clock.monotonic()
+        self._told = ""
+        self._last_words = ""
+        self._warned: set[str] = set()
+
+    def note(self, line: str) -> None:
+        """Something worth a line that ends no step."""
+        self._say(line)
+
+    def begin(self, step: BootstrapStep) -> None:
+        """Whatever ran before has ended, done or not."""
+        self._spend()
+        self.present = step
+
+    def done(self, detail: str) -> None:
+        """The present step is done. Told once, unless it failed in between."""
+        step = self.present
+        if step is None or step in self._done:
+            return
+        self._spend()
+        self._done.add(step)
+        self._told = self._last_words = ""
+        seconds = f"{self._spent[step]:.2f}"
+        self._say(f"bootstrap: {step.value}: done in {seconds} s: {detail}")
+        self._event("BootstrapStepDone", Severity.INFO, f"{step.value}: {detail}", step, seconds=seconds)
+
+    def warn(self, reason: str, line: str) -> None:
+        """The present step goes on, but a person should know; told once, however often it is met."""
+        if line in self._warned:
+            return
+        self._warned.add(line)
+        self._say(f"note: {line}")
+        if self.present is not None:
+            self._event(reason, Severity.WARNING, line, self.present)
+
+    def failed(self, error: PcgError, attempt: int, wait: float) -> None:
+        """The present step did not succeed this time; it is tried again after `wait` seconds.
+
+        Every try is a line; the event is one for each new trouble, however often it is met.
+        """
+        step = self.present or BootstrapStep.NETWORK
+        self._spend()
+        self._done.discard(step)
+        self._last_words = one_line(error)
+        self._say(f"bootstrap: {step.value}: try {attempt} failed: {self._last_words}; next try in {wait:.1f} s")
+        if error.remedy and error.reason != self._told:
+            self._say(f"  remedy: {error.remedy[0]}")
+        if error.reason != self._told:
+            self._told = error.reason
+            self._event(
+                "BootstrapStepFailed", Severity.WARNING, f"{step.value}: {error.what}", step, trouble=error.reason
+            )
+
+    async def watch_overdue(self) -> NoReturn:
+        """Say after ten minutes, and every ten minutes, which step has taken longest (seed: five to ten is usual)."""
+        waited = 0
+        while True:
+            await self._clock.sleep(REGISTRATION_OVERDUE_SECONDS)
+            waited += REGISTRATION_OVERDUE_SECONDS
+            self._spend()
+            step = max(self._spent, key=lambda name: self._spent[name], default=BootstrapStep.NETWORK)
+            line = (
+                f"not registered after {waited // 60} minutes; most of it went into {step.value} "
+                f"({self._spent.get(step, 0.0):.0f} s)"
+            )
+            line += f": {self._last_words}" if self._last_words else ""
+            self._say(f"registration-overdue: {line}; it goes on trying")
+            self._event("RegistrationOverdue", Severity.WARNING, line, step)
+
+    def _spend(self) -> None:
+        """What passed since the last call went into the present step, its waits included."""
+        now = self._clock.monotonic()
+        if self.present is not None:
+            self._spent[self.present] = self._spent.get(self.present, 0.0) + now - self._since
+        self._since = now
+
+    def _event(self, reason: str, severity: Severity, message: str, step: BootstrapStep, **fields: str) -> None:
+        self._tell(
+            Event(
+                at=self._clock.now(),
+                severity=severity,
+                reason=reason,
+                message=message[:4096],
+                fields={"bootstrap-step": step.value, **fields},
+            )
+        )

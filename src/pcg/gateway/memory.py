@@ -1,0 +1,97 @@
+"""What the reconciler remembers across restarts, typed, over the gateway's store.
+
+All of it may be lost or older than the world: each part is checked against what the cloud reports. Used by the
+reconciler and the steps.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from pcg.gateway.store import GatewayStore
+from pcg.model.desired import DesiredState
+from pcg.model.records import StepReport
+from pcg.model.states import StepName
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Slot(BaseModel):
+    """One wanted machine of the present incarnation. `kind`: whether it starts the cluster or joins it."""
+
+    ordinal: int
+    kind: Literal["init", "join"]
+    address: str | None = None
+    """its claim in a static pool"""
+    phase: Literal["wanted", "creating", "made", "started", "up", "lost"] = "wanted"
+    """how far it was seen to come; each change is told in an event"""
+    task: str | None = None
+    """the vendor's task in flight"""
+
+
+class ClusterMemory(BaseModel):
+    """Of one incarnation."""
+
+    incarnation: int = 0
+    next_ordinal: int = 1
+    slots: list[Slot] = Field(default_factory=list)
+    template: str = ""
+    """the cloud's id of the node image"""
+    formed: bool = False
+    """the API server has answered once: nodes made from now on join"""
+    settled: str = ""
+    """the machines (as a fingerprint) for which everything was found done"""
+    told: list[str] = Field(default_factory=list)
+    """one-time events, by key"""
+
+
+class Memory:
+    def __init__(self, store: GatewayStore) -> None:
+        self._store = store
+        self.desired = self._load("desired", DesiredState)
+        self.cluster = self._load("cluster", ClusterMemory) or ClusterMemory()
+        self.steps: dict[StepName, StepReport] = {}
+        self.steps_generation = 0
+        saved = self._load("steps", _Steps)
+        if saved is not None:
+            self.steps = {step.name: step for step in saved.steps}
+            self.steps_generation = saved.generation
+
+    def save_desired(self, desired: DesiredState) -> None:
+        self._store.put("desired", desired.model_dump_json())
+        self.desired = desired
+
+    def save_cluster(self) -> None:
+        self._store.put("cluster", self.cluster.model_dump_json())
+
+    def save_steps(self) -> None:
+        saved = _Steps(generation=self.steps_generation, steps=list(self.steps.values()))
+        self._store.put("steps", saved.model_dump_json())
+
+    @property
+    def rejected_credentials(self) -> str | None:
+        """The version of the credentials that the cloud rejected: not tried again until it changes."""
+        return self._store.get("rejected-credentials")
+
+    def reject_credentials(self, version: str) -> None:
+        self._store.put("rejected-credentials", version)
+
+    @property
+    def ever_connected(self) -> bool:
+        """Whether this gateway ever logged in to a cloud; before, nothing of ours can be anywhere."""
+        return self._store.get("ever-connected") is not None
+
+    def remember_connected(self) -> None:
+        if not self.ever_connected:
+            self._store.put("ever-connected", "yes")
+
+    def _load(self, key: str, kind: type[_Model]) -> _Model | None:
+        text = self._store.get(key)
+        return None if text is None else kind.model_validate_json(text)
+
+
+class _Steps(BaseModel):
+    generation: int
+    steps: list[StepReport]

@@ -1,0 +1,75 @@
+"""What the gateway tells of itself: the reconciler's status, with what diagnosis finds in it and in jet.
+
+The session asks it for the present status and waits on it for the next; made by the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
+
+from pcg.clock import Clock
+from pcg.diagnosis.facts import Facts, JetFact
+from pcg.model.records import Finding, GatewayStatus
+
+
+class Diagnose(Protocol):
+    """`pcg.diagnosis.engine.diagnose`."""
+
+    def __call__(self, facts: Facts, earlier: Sequence[Finding] = ()) -> list[Finding]: ...
+
+
+class Reconciling(Protocol):
+    """The part of the reconciler that is looked at."""
+
+    def status(self) -> GatewayStatus: ...
+
+    async def wait_status_changed(self, revision: int) -> int: ...
+
+
+class Observation:
+    """Counts its own revisions, since either source may change alone."""
+
+    def __init__(
+        self,
+        reconciler: Reconciling,
+        jets: Callable[[], Sequence[JetFact]],
+        diagnose: Diagnose,
+        clock: Clock,
+        more: Callable[[GatewayStatus], GatewayStatus] = lambda status: status,
+    ) -> None:
+        self._reconciler = reconciler
+        self._jets = jets
+        self._diagnose = diagnose
+        self._clock = clock
+        self._more = more
+        """adds what others know"""
+        self._findings: list[Finding] = []
+        self._revision = 0
+        self._moved = asyncio.Event()
+
+    async def run(self) -> NoReturn:
+        """Follow the reconciler."""
+        revision = -1
+        while True:
+            revision = await self._reconciler.wait_status_changed(revision)
+            self.changed()
+
+    def changed(self) -> None:
+        """Something that a status tells may have changed."""
+        self._revision += 1
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def status(self) -> GatewayStatus:
+        observed = self._reconciler.status()
+        facts = Facts(now=self._clock.now(), status=observed, jets=self._jets())
+        self._findings = self._diagnose(facts, self._findings)
+        # What the reconciler found itself stays; the bound is that of GatewayStatus.
+        return self._more(observed.model_copy(update={"findings": [*observed.findings, *self._findings][:64]}))
+
+    async def wait_status_changed(self, revision: int) -> int:
+        while self._revision <= revision:
+            await self._moved.wait()
+        return self._revision

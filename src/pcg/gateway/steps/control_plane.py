@@ -1,0 +1,30 @@
+"""Step 7: the cluster's API server answers and says that it is ready."""
+
+from __future__ import annotations
+
+from pcg.errors import TryAgain
+from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
+
+SOON = 0.1
+"""seconds; nothing tells when a kubeadm init is over, and a person waits for it. One question costs a millisecond, and
+only while a cluster is being built"""
+
+
+async def control_plane(situation: Situation) -> Outcome:
+    address = situation.api_address
+    if address is None:
+        return Wait("waiting for the first node's address")
+    async with situation.kubernetes(address, situation.secrets, situation.certificate()) as api:
+        try:
+            await api.ready()
+        except TryAgain as error:
+            if situation.cluster.formed:
+                raise
+            # Before it has answered once, silence is what a node looks like that is still being made.
+            return Wait(
+                f"waiting for the API server {address}: {error.evidence[-1] if error.evidence else error}", SOON
+            )
+    if not situation.cluster.formed:
+        situation.cluster.formed = True
+        situation.tell("ControlPlaneReady", f"The API server {address} is ready.")
+    return Done()

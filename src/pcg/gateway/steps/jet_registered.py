@@ -1,0 +1,19 @@
+"""Step 10: jet runs in the cluster, has registered with the console and is healthy."""
+
+from __future__ import annotations
+
+from pcg.gateway.steps.control_plane import SOON
+from pcg.gateway.steps.jet_installed import in_back_off, is_ready
+from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
+from pcg.nodes.manifests import JET_NAMESPACE
+
+
+async def jet_registered(situation: Situation) -> Outcome:
+    async with situation.kubernetes(situation.api_address or "", situation.secrets, situation.certificate()) as api:
+        pods = await api.pods(JET_NAMESPACE)
+    if any(is_ready(pod) for pod in pods):
+        situation.tell_once("jet registered", "JetRegistered", "Jet is registered with the console and healthy.")
+        return Done()
+    if any(in_back_off(pod) for pod in pods):
+        return Wait("jet is in CrashLoopBackOff: waiting for its next start", SOON)
+    return Wait("waiting for jet to register with the console" if pods else "waiting for jet to be scheduled", SOON)

@@ -1,0 +1,215 @@
+"""Step 6: exactly the wanted machines exist, run and have an address; all go forward side by side.
+
+Each slot is looked at in every pass and taken one step further: made, started, waited for. What is here already is
+found by its marks; a taken name means look again, and a stranger's machine is never touched.
+"""
+
+from __future__ import annotations
+
+from pcg.clouds.base import MachineSpec, ObservedMachine, PowerState, TaskState, marks_of
+from pcg.errors import AskPerson, Conflict, PcgError, TryAgain
+from pcg.gateway.memory import Slot
+from pcg.gateway.steps.addresses import free_address, new_slot
+from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
+from pcg.model.configuration import Placement
+from pcg.model.naming import instance_uuid, machine_mark, machine_name, parse_machine_mark
+from pcg.model.states import Severity
+from pcg.nodes.cloud_config import NodePlan, meta_data, user_data
+
+LOOK_AGAIN_SECONDS = 1.0
+"""after a name was found taken: nothing tells when whoever took it shows itself"""
+
+
+async def machines(situation: Situation) -> Outcome:
+    found = _by_ordinal(situation)
+    _adopt(situation, found)
+    waits: list[Wait] = []
+    first_error: PcgError | None = None
+    for slot in list(situation.cluster.slots):
+        name = slot_name(situation, slot)
+        try:
+            if slot.task is not None and await _still_under_way(situation, slot, name):
+                waits.append(_under_way(slot, name))
+                continue
+            machine = found.get(slot.ordinal)
+            if machine is not None:
+                wait = await _further(situation, slot, machine)
+            else:
+                wait = await _make(situation, slot, name)
+        except PcgError as error:
+            first_error = first_error or error
+            continue
+        if wait:
+            waits.append(wait)
+    if first_error is not None:
+        raise first_error
+    if not waits:
+        return Done()
+    soonest = min((wait.retry_after for wait in waits if wait.retry_after is not None), default=None)
+    return Wait("; ".join(wait.task for wait in waits), soonest)
+
+
+def _by_ordinal(situation: Situation) -> dict[int, ObservedMachine]:
+    found = {}
+    for machine in situation.machines:
+        mark = parse_machine_mark(machine.marks.get("pcg.machine", ""))
+        if mark is not None:
+            found[mark[1]] = machine
+    return found
+
+
+def _adopt(situation: Situation, found: dict[int, ObservedMachine]) -> None:
+    """Machines of this incarnation that the memory does not know: it was lost or is older. They fill empty slots."""
+    cluster = situation.cluster
+    known = {slot.ordinal for slot in cluster.slots}
+    for ordinal in sorted(found.keys() - known):
+        cluster.next_ordinal = max(cluster.next_ordinal, ordinal + 1)
+        empty = next((slot for slot in cluster.slots if slot.ordinal not in found and slot.task is None), None)
+        if empty is not None:
+            empty.ordinal, empty.phase = ordinal, "made"
+        elif len(cluster.slots) < situation.configuration.nodes.count:
+            cluster.slots.append(Slot(ordinal=ordinal, kind="init" if ordinal == 1 else "join", phase="made"))
+
+
+async def _still_under_way(situation: Situation, slot: Slot, name: str) -> bool:
+    """Look at the slot's task; forget it once it is over. Raises what made it fail."""
+    assert slot.task is not None
+    task = await situation.cloud.task(slot.task)
+    if task is not None and task.state is TaskState.RUNNING:
+        return True
+    slot.task = None
+    if task is not None and task.state is TaskState.FAILED:
+        if slot.phase == "creating":
+            slot.phase = "wanted"
+        error = task.error
+        if isinstance(error, Conflict):
+            _name_is_taken(situation, slot, name, error)
+            return False
+        raise error if isinstance(error, PcgError) else TryAgain(f"A task for {name} failed: {error}")
+    return False
+
+
+async def _further(situation: Situation, slot: Slot, machine: ObservedMachine) -> Wait | None:
+    """Take a machine that exists one step further; what is waited for, or None when it is up."""
+    if slot.phase in ("wanted", "creating", "lost"):
+        slot.phase = "made"
+        situation.tell("MachineCreated", "The machine was made.", machine=machine.name)
+    if machine.power is not PowerState.ON:
+        if slot.phase == "up":
+            slot.phase = "made"
+            situation.tell(
+                "MachinePoweredOffOutside",
+                "The machine was switched off by someone else; it is switched on again.",
+                severity=Severity.WARNING,
+                machine=machine.name,
+            )
+        task = await situation.cloud.start_machine(machine)
+        slot.task = task.id if task.state is TaskState.RUNNING else None
+        return Wait(f"starting {machine.name}")
+    if slot.phase == "made":
+        slot.phase = "started"
+        situation.tell("MachineStarted", "The machine was powered on.", machine=machine.name)
+    if machine.address is None:
+        if slot.phase == "up":
+            return Wait(f"waiting for {machine.name} to get its address again")
+        return Wait(f"waiting for {machine.name} to boot and get an address")
+    if slot.phase != "up":
+        slot.phase = "up"
+        situation.tell("AddressAssigned", f"The machine has the address {machine.address}.", machine=machine.name)
+    return None
+
+
+async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:
+    """Make a machine that is not there; before, whatever of ours is under way is waited for."""
+    under_way = next((task for task in situation.unfinished if task.machine_name == name), None)
+    if under_way is not None:
+        slot.task, slot.phase = under_way.id, "creating"
+        return _under_way(slot, name)
+    if slot.phase in ("made", "started", "up", "lost"):
+        slot = _replacement(situation, slot, name)
+        name = slot_name(situation, slot)
+    if slot.kind == "join" and situation.api_address is None:
+        # A joining node is told the API server's address: without a shared one it must be known first.
+        return Wait("waiting for the first node's address")
+    try:
+        task = await situation.cloud.create_machine(situation.gateway_id, _spec(situation, slot, name))
+    except Conflict as error:
+        _name_is_taken(situation, slot, name, error)
+        return Wait(f"the name {name} is taken: looking again", LOOK_AGAIN_SECONDS)
+    slot.task, slot.phase = task.id, "creating"
+    # Once for each name: that it is tried again is told beside the step.
+    situation.tell_once(f"creating {name}", "MachineCreating", "The machine is being made.", machine=name)
+    return _under_way(slot, name)
+
+
+def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
+    """A machine that was there is gone: a new one under a new ordinal, unless it was all of a cluster."""
+    cluster = situation.cluster
+    if slot.phase != "lost":
+        slot.phase = "lost"
+        situation.tell(
+            "MachineDeletedOutside", "The machine is gone; someone else removed it.", Severity.WARNING, machine=name
+        )
+    if cluster.formed and len(cluster.slots) == 1:
+        raise AskPerson(
+            "The gateway cluster is lost: its only machine is gone.",
+            reason="cluster-lost",
+            evidence=[f"{name} does not exist any more"],
+            remedy=["Reset the gateway and configure it again: a new cluster is built."],
+        )
+    cluster.slots.remove(slot)
+    return new_slot(situation)
+
+
+def _name_is_taken(situation: Situation, slot: Slot, name: str, error: Conflict) -> None:
+    """Ours, not seen yet: the next pass finds it by its marks. A stranger's: the next ordinal's name is taken."""
+    if error.reason == "instance-exists":
+        return
+    seen = f"taken {name}"
+    if seen not in situation.cluster.told:
+        # Once more with fresh eyes: it may be our own machine that has only just appeared.
+        situation.cluster.told.append(seen)
+        return
+    situation.tell(
+        "MachineNameTaken",
+        f"A machine that is not ours has the name {name}; it is left alone and another name is used.",
+        Severity.WARNING,
+        machine=name,
+    )
+    slot.ordinal = situation.cluster.next_ordinal
+    situation.cluster.next_ordinal += 1
+    slot.phase = "wanted"
+
+
+def _spec(situation: Situation, slot: Slot, name: str) -> MachineSpec:
+    configuration = situation.configuration
+    if slot.address is None:
+        slot.address = free_address(situation)
+    instance = instance_uuid(situation.gateway_id, situation.cluster.incarnation, slot.ordinal)
+    join = situation.api_address if slot.kind == "join" else None
+    jet = situation.jet
+    plan = NodePlan(name=name, join=join, endpoint=jet.url, ca_pem=jet.ca_pem, jet_template=jet.template)
+    return MachineSpec(
+        name=name,
+        marks=marks_of(situation.gateway_id, machine_mark(situation.cluster.incarnation, slot.ordinal), instance),
+        placement=_placement(situation, slot),
+        template=situation.cluster.template,
+        hardware=configuration.nodes.hardware,
+        user_data=user_data(plan, configuration, situation.secrets),
+        meta_data=meta_data(name, instance, configuration, slot.address),
+    )
+
+
+def _placement(situation: Situation, slot: Slot) -> Placement:
+    """Nodes are spread over the failure domains in turn."""
+    domains = situation.configuration.placement
+    return domains[situation.cluster.slots.index(slot) % len(domains)]
+
+
+def slot_name(situation: Situation, slot: Slot) -> str:
+    """The machine's name, which is its node's too."""
+    return machine_name(situation.gateway_id, situation.gateway_name, situation.cluster.incarnation, slot.ordinal)
+
+
+def _under_way(slot: Slot, name: str) -> Wait:
+    return Wait(f"making {name}" if slot.phase == "creating" else f"starting {name}")

@@ -1,0 +1,102 @@
+"""What a step answers, and what it is given. A step looks, acts at most once a machine, answers, and never sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pcg
+from pcg.clock import Clock
+from pcg.clouds.base import CloudTask, Connection, ObservedMachine
+from pcg.errors import PcgError
+from pcg.gateway.kubernetes_api import KubernetesFactory
+from pcg.gateway.memory import ClusterMemory
+from pcg.model.configuration import Configuration
+from pcg.model.desired import DesiredState
+from pcg.nodes.manifests import jet_manifest_template
+from pcg.nodes.pki import ClientCertificate, ClusterSecrets
+from pcg.sealing.keys import GatewayKeys
+
+
+@dataclass(frozen=True)
+class Done:
+    """Nothing is left to do."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Something is under way. `task` says what; `retry_after` in seconds, None: until the cloud tells a change."""
+
+    task: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The same as raising the error."""
+
+    error: PcgError
+    retry_after: float | None = None
+
+
+Outcome = Done | Wait | Failed
+
+
+@dataclass(frozen=True)
+class JetEndpoint:
+    """Where jet finds the console, and the CA that it trusts alone."""
+
+    url: str
+    ca_pem: str
+    template: str = field(default_factory=lambda: jet_manifest_template(pcg.__version__), repr=False)
+    """jet's manifest as the console's release gives it, or else this version's own"""
+
+
+@dataclass
+class Situation:
+    """All that the steps of one pass may look at and use. Made anew for every pass by the reconciler."""
+
+    gateway_id: str
+    gateway_name: str
+    jet: JetEndpoint
+    keys: GatewayKeys
+    clock: Clock
+    desired: DesiredState
+    configuration: Configuration
+    secrets: ClusterSecrets
+    certificate: Callable[[], ClientCertificate]
+    kubernetes: KubernetesFactory
+    cluster: ClusterMemory
+    tell: Callable[..., None]
+    """commit an event and whatever of the cluster's memory changed: tell(reason, message, severity=…, machine=…)"""
+    connection: Connection | None = None
+    machines: list[ObservedMachine] = field(default_factory=list)
+    """ours, of this incarnation, genuine, one a mark"""
+    unfinished: list[CloudTask] = field(default_factory=list)
+    """tasks of ours that the cloud still worked on just before the bulk read"""
+    unwanted: list[ObservedMachine] = field(default_factory=list)
+    """ours, of earlier incarnations, or younger twins: to be removed"""
+    untold: list[ObservedMachine] = field(default_factory=list)
+    """ours, made for a newer desired state than the one known here: not touched until the console has told it"""
+
+    @property
+    def cloud(self) -> Connection:
+        if self.connection is None:
+            raise AssertionError("the step connect comes before")
+        return self.connection
+
+    def tell_once(self, key: str, reason: str, message: str, **more: Any) -> None:
+        """An event of which there is one an incarnation."""
+        if key not in self.cluster.told:
+            self.cluster.told.append(key)
+            self.tell(reason, message, **more)
+
+    @property
+    def api_address(self) -> str | None:
+        """HOST:PORT of the cluster's API server, None as long as no machine has an address."""
+        shared = self.configuration.network.control_plane_address
+        if shared:
+            return f"{shared}:6443"
+        first = next((machine.address for machine in self.machines if machine.address), None)
+        return f"{first}:6443" if first else None

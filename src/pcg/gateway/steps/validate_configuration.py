@@ -1,0 +1,56 @@
+"""Step 1: the configuration is one that this gateway can carry out, and its sealed password opens and fits."""
+
+from __future__ import annotations
+
+from pcg.errors import AskPerson, InvalidInput
+from pcg.gateway.steps.outcome import Done, Outcome, Situation
+from pcg.model.configuration import Proxy
+from pcg.network.proxies import parse_proxies
+from pcg.sealing.boxes import Credentials, open_credentials
+
+_FIELDS = {
+    "http-proxy": "proxy.http",
+    "https-proxy": "proxy.https",
+    "no-proxy": "proxy.no",
+    "proxy-ca": "proxy.ca",
+}
+
+
+async def validate_configuration(situation: Situation) -> Outcome:
+    opened_credentials(situation)
+    check_proxies(situation.configuration.proxy)
+    return Done()
+
+
+def check_proxies(proxy: Proxy) -> None:
+    """Jet reads them as strictly, in a cluster where nobody would look for the reason. Raises InvalidInput."""
+    try:
+        parse_proxies(proxy.http, proxy.https, ",".join(proxy.no), proxy.ca)
+    except InvalidInput as error:
+        error.field_name = _FIELDS.get(error.field_name, "proxy")
+        raise
+
+
+def opened_credentials(situation: Situation) -> Credentials:
+    """Raises AskPerson (reason `credentials-needed`): they are missing, unreadable, or sealed for something else."""
+    sealed = situation.desired.credentials
+    if sealed is None:
+        raise _needed("The password of the cloud's account has not been given yet.")
+    try:
+        credentials = open_credentials(situation.keys.opening, sealed.ciphertext)
+    except InvalidInput as error:
+        raise _needed(error.what) from error
+    if not credentials.fits(situation.gateway_id, situation.configuration.vcenter):
+        raise _needed(
+            "The password was sealed for another address, trust or account than the configuration has now, so it is "
+            "not used."
+        )
+    return credentials
+
+
+def _needed(what: str) -> AskPerson:
+    return AskPerson(
+        what,
+        reason="credentials-needed",
+        remedy=["Enter the password again, with the configuration as it is now."],
+    )

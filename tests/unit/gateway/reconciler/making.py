@@ -1,0 +1,239 @@
+"""Situations made by hand for one step at a time: a cloud and a cluster that answer what a test says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from nacl.signing import SigningKey
+
+from pcg.clock import LoopClock
+from pcg.clouds.base import (
+    Check,
+    CloudTask,
+    MachineSpec,
+    ObservedMachine,
+    PowerState,
+    TaskState,
+    TemplateProgress,
+    marks_of,
+)
+from pcg.gateway.memory import ClusterMemory, Slot
+from pcg.gateway.steps.outcome import JetEndpoint, Situation
+from pcg.model.configuration import parse_configuration
+from pcg.model.desired import DesiredState
+from pcg.model.naming import instance_uuid, machine_mark, machine_name
+from pcg.nodes.pki import ClientCertificate, ClusterSecrets, cluster_secrets
+from pcg.sealing.boxes import seal
+from pcg.sealing.keys import GatewayKeys
+
+GATEWAY = "0123abcd-0000-4000-8000-000000000001"
+NAME = "berlin"
+KEYS = GatewayKeys(SigningKey(b"\1" * 32), GatewayKeys.generate().opening, b"\3" * 32)
+TOKEN = b"jet-token"
+DOCUMENT: dict[str, Any] = {
+    "cloud": "simulated",
+    "vcenter": {"address": "127.64.0.2", "username": "svc"},
+    "placement": [{"datacenter": "dc-1", "cluster": "c-1", "datastore": "ds-1", "network": "n"}],
+    "template": {"image": "node"},
+    "nodes": {"count": 1, "size": "small"},
+}
+SHARED = {"network": {"controlPlaneAddress": "127.64.0.9"}}
+THREE = {**DOCUMENT, "nodes": {"count": 3, "size": "small"}, **SHARED}
+
+
+def static(first: str, last: str, count: int = 1) -> dict[str, Any]:
+    """A configuration with a pool of static addresses."""
+    pool = {"range": f"{first}-{last}", "prefix": 24, "gateway": "127.64.0.1"}
+    network = {"addresses": {"static": pool}, "controlPlaneAddress": "127.64.0.9", "nameServers": ["127.64.0.1"]}
+    return {**DOCUMENT, "nodes": {"count": count, "size": "small"}, "network": network}
+
+
+def name_of(ordinal: int, incarnation: int = 1) -> str:
+    return machine_name(GATEWAY, NAME, incarnation, ordinal)
+
+
+def machine(
+    ordinal: int, incarnation: int = 1, *, power: PowerState = PowerState.ON, address: str | None = None, **more: Any
+) -> ObservedMachine:
+    """A genuine machine of ours."""
+    instance = instance_uuid(GATEWAY, incarnation, ordinal)
+    marks = marks_of(GATEWAY, machine_mark(incarnation, ordinal), instance)
+    values = {"name": name_of(ordinal, incarnation), "instance": instance, "marks": marks, "hardware": (4, 4)}
+    return ObservedMachine(
+        **{"id": f"vm-{incarnation}-{ordinal}", **values, "power": power, "address": address, **more}
+    )
+
+
+@dataclass
+class CloudDouble:
+    """Does nothing by itself. `refusal` is raised by the next call that would change something."""
+
+    tasks: dict[str, CloudTask] = field(default_factory=dict)
+    made: list[MachineSpec] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    refusals: dict[str, Exception] = field(default_factory=dict)
+    """by what was asked: create, start or delete, and the machine's name"""
+    checks: list[Check] = field(default_factory=list)
+    progress: TemplateProgress = field(default_factory=lambda: TemplateProgress("template-1"))
+
+    async def check(self, configuration: Any) -> list[Check]:
+        return self.checks
+
+    async def ensure_template(self, configuration: Any) -> TemplateProgress:
+        return self.progress
+
+    async def create_machine(self, gateway_id: str, spec: MachineSpec) -> CloudTask:
+        self._refuse("create", spec.name)
+        self.made.append(spec)
+        return self._begin("create", spec.name)
+
+    async def start_machine(self, machine: ObservedMachine) -> CloudTask:
+        self._refuse("start", machine.name)
+        self.started.append(machine.name)
+        return self._begin("start", machine.name)
+
+    async def delete_machine(self, machine: ObservedMachine) -> CloudTask:
+        self._refuse("delete", machine.name)
+        self.deleted.append(machine.name)
+        return self._begin("delete", machine.name)
+
+    async def task(self, task_id: str) -> CloudTask | None:
+        return self.tasks.get(task_id)
+
+    def ended(self, task_id: str, error: Exception | None = None) -> None:
+        task = self.tasks[task_id]
+        state = TaskState.FAILED if error else TaskState.DONE
+        self.tasks[task_id] = CloudTask(task.id, state, task.kind, task.machine_name, 100, error)
+
+    def _refuse(self, what: str, name: str) -> None:
+        refusal = self.refusals.get(f"{what} {name}")
+        if refusal is not None:
+            raise refusal
+
+    def _begin(self, kind: str, name: str) -> CloudTask:
+        task = CloudTask(f"task-{len(self.tasks) + 1}", TaskState.RUNNING, kind, name, 0)
+        self.tasks[task.id] = task
+        return task
+
+
+@dataclass
+class ClusterDouble:
+    """The cluster's API as a test wants it to answer. `silence` is raised by `ready`."""
+
+    silence: Exception | None = None
+    ready_nodes: dict[str, bool] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    deployed: bool = True
+    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    jet_pods: list[dict[str, Any]] = field(default_factory=list)
+    deleted_pods: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+    """each at which it was opened"""
+
+    @asynccontextmanager
+    async def open(self, address: str, secrets: Any, certificate: Any) -> AsyncIterator[Any]:
+        self.addresses.append(address)
+        yield self
+
+    async def ready(self) -> str:
+        if self.silence is not None:
+            raise self.silence
+        return "ok"
+
+    async def nodes(self) -> dict[str, bool]:
+        return dict(self.ready_nodes)
+
+    async def delete_node(self, name: str) -> None:
+        self.removed.append(name)
+        self.ready_nodes.pop(name)
+
+    async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return {"metadata": {"name": name}} if self.deployed else None
+
+    async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        return self.secrets.get(name)
+
+    async def put_secret(self, namespace: str, name: str, data: dict[str, bytes]) -> None:
+        self.secrets[name] = data
+
+    async def pods(self, namespace: str) -> list[dict[str, Any]]:
+        return self.jet_pods
+
+    async def delete_pod(self, namespace: str, name: str) -> None:
+        self.deleted_pods.append(name)
+
+
+def pod(name: str, *, ready: bool = False, waiting: str = "") -> dict[str, Any]:
+    state = {"waiting": {"reason": waiting}} if waiting else {"running": {}}
+    return {"metadata": {"name": name}, "status": {"containerStatuses": [{"ready": ready, "state": state}]}}
+
+
+@dataclass
+class Made:
+    """A situation with all that it was made of; `told` has reason and machine of each event."""
+
+    situation: Situation
+    cloud: CloudDouble
+    cluster: ClusterDouble
+    told: list[tuple[str, str | None]]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reason for reason, _ in self.told]
+
+    @property
+    def slots(self) -> list[Slot]:
+        return self.situation.cluster.slots
+
+
+def situation(
+    document: dict[str, Any] = DOCUMENT,
+    *slots: Slot,
+    machines: tuple[ObservedMachine, ...] = (),
+    formed: bool = False,
+    mode: str = "run",
+    **more: Any,
+) -> Made:
+    """`slots` are what the memory has; `machines` what the cloud reports of this incarnation."""
+    configuration, _ = parse_configuration(document)
+    cloud, cluster = CloudDouble(), ClusterDouble()
+    told: list[tuple[str, str | None]] = []
+
+    def tell(reason: str, message: str, severity: Any = None, *, machine: str | None = None, step: Any = None) -> None:
+        told.append((reason, machine))
+
+    memory = ClusterMemory(incarnation=1, slots=list(slots), template="template-1", formed=formed)
+    memory.next_ordinal = max((slot.ordinal for slot in slots), default=0) + 1
+    values: dict[str, Any] = {
+        "gateway_id": GATEWAY,
+        "gateway_name": NAME,
+        "jet": JetEndpoint("https://console.example", "CA"),
+        "keys": KEYS,
+        "clock": LoopClock(),
+        "desired": DesiredState(
+            generation=1,
+            incarnation=1,
+            mode=mode,  # type: ignore[arg-type]
+            configuration=configuration,
+            jet_token=seal(KEYS.public_sealing, TOKEN),
+        ),
+        "configuration": configuration,
+        "secrets": secrets(),
+        "certificate": lambda: ClientCertificate("certificate", "key", LoopClock().now()),
+        "kubernetes": cluster.open,
+        "cluster": memory,
+        "tell": tell,
+        "connection": cloud,
+        "machines": list(machines),
+    }
+    return Made(Situation(**{**values, **more}), cloud, cluster, told)
+
+
+@cache
+def secrets() -> ClusterSecrets:
+    return cluster_secrets(KEYS.cluster_seed, GATEWAY, 1)

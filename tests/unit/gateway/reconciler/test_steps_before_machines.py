@@ -1,0 +1,186 @@
+"""The steps before any machine: configuration, connect, preflight, template and addresses."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcg.clouds.base import Check, CloudTask, TaskState, TemplateProgress
+from pcg.errors import AskPerson, InvalidInput, PermissionMissing, ResourcesMissing, TryAgain, Unreachable
+from pcg.gateway.memory import Slot
+from pcg.gateway.steps.addresses import assign_addresses, new_slot
+from pcg.gateway.steps.connect import connect
+from pcg.gateway.steps.outcome import Done, Failed, Wait
+from pcg.gateway.steps.preflight import preflight
+from pcg.gateway.steps.template import template
+from pcg.gateway.steps.validate_configuration import opened_credentials, validate_configuration
+from pcg.model.configuration import parse_configuration
+from pcg.model.desired import DesiredState, SealedCredentials
+from pcg.sealing.boxes import seal_credentials
+from pcg.sealing.keys import GatewayKeys
+from unit.gateway.reconciler.making import DOCUMENT, GATEWAY, KEYS, THREE, Made, machine, situation, static
+
+pytestmark = pytest.mark.looptime
+
+
+def with_password(made: Made, *, gateway: str = GATEWAY, keys: GatewayKeys = KEYS, address: str = "") -> Made:
+    """A password was sealed, by default for exactly this gateway and configuration."""
+    vcenter = {**DOCUMENT["vcenter"], **({"address": address} if address else {})}
+    configuration, _ = parse_configuration({**DOCUMENT, "vcenter": vcenter})
+    sealed = seal_credentials(keys.public_sealing, gateway, configuration.vcenter, "secret")
+    credentials = SealedCredentials(version="1", ciphertext=sealed)
+    made.situation.desired = made.situation.desired.model_copy(update={"credentials": credentials})
+    return made
+
+
+async def test_a_password_sealed_for_this_configuration_is_accepted() -> None:
+    made = with_password(situation())
+    assert await validate_configuration(made.situation) == Done()
+    assert opened_credentials(made.situation).password == "secret"
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        pytest.param({"address": "127.64.0.3"}, id="another address"),
+        pytest.param({"gateway": "another-gateway"}, id="another gateway"),
+        pytest.param({"keys": GatewayKeys.generate()}, id="other keys"),
+    ],
+)
+async def test_a_password_sealed_for_anything_else_is_asked_for_again(sealed: dict[str, str]) -> None:
+    made = with_password(situation(), **sealed)  # type: ignore[arg-type]
+    with pytest.raises(AskPerson) as caught:
+        await validate_configuration(made.situation)
+    assert caught.value.reason == "credentials-needed"
+
+
+async def test_a_missing_password_is_asked_for() -> None:
+    with pytest.raises(AskPerson, match="has not been given yet"):
+        await validate_configuration(situation().situation)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "field"),
+    [
+        ({"https": "socks5://proxy:1080"}, "proxy.https"),
+        ({"https": "http://proxy:3128", "no": ["10.0.0.0/99"]}, "proxy.no"),
+        ({"ca": "no certificate"}, "proxy.ca"),
+    ],
+)
+async def test_a_proxy_that_jet_could_not_use_is_refused_with_its_field(proxy: dict[str, object], field: str) -> None:
+    made = with_password(situation())
+    wrong, _ = parse_configuration({**DOCUMENT, "proxy": proxy})
+    made.situation.configuration = wrong
+    with pytest.raises(InvalidInput) as caught:
+        await validate_configuration(made.situation)
+    assert caught.value.field_name == field
+
+
+async def test_the_login_is_told_once_a_generation() -> None:
+    made = situation()
+    await connect(made.situation)
+    await connect(made.situation)
+    assert made.reasons == ["CloudConnected"]
+    made.situation.desired = DesiredState(generation=2, incarnation=1, mode="run")
+    await connect(made.situation)
+    assert made.reasons == ["CloudConnected"] * 2
+
+
+async def test_preflight_fails_with_the_first_problem_and_tells_the_others_beside_it() -> None:
+    made = situation()
+    missing = PermissionMissing("lacks it", reason="permission-missing")
+    made.cloud.checks = [
+        Check("template", True, "there"),
+        Check("privileges", False, "lacks it", missing),
+        Check("addresses", False, "no leases", ResourcesMissing("no leases")),
+    ]
+    outcome = await preflight(made.situation)
+    assert outcome == Failed(missing)
+    assert missing.evidence == ["check addresses: no leases"]
+
+
+async def test_a_check_that_cannot_tell_warns_and_does_not_stand_in_the_way() -> None:
+    made = situation()
+    made.cloud.checks = [Check("addresses", None, "the vendor does not tell"), Check("template", True, "there")]
+    assert await preflight(made.situation) == Done()
+    assert await preflight(made.situation) == Done()
+    assert made.reasons == ["PreflightCannotTell", "PreflightPassed"]
+
+
+async def test_container_manager_is_told_just_before_the_image_is_fetched() -> None:
+    made = situation()
+    task = CloudTask("import-1", TaskState.RUNNING, "import", progress=30)
+    made.cloud.progress = TemplateProgress(None, task, fetched=True)
+    assert await template(made.situation) == Wait("importing the node image node (30 %)")
+    assert made.reasons == ["ContainerManagerCreated", "TemplateImporting"]
+
+
+async def test_an_import_is_waited_for_and_its_end_is_told_once() -> None:
+    made = situation()
+    made.cloud.progress = TemplateProgress(None, CloudTask("import-1", TaskState.RUNNING, "import"))
+    await template(made.situation)
+    made.cloud.progress = TemplateProgress("template-9")
+    assert await template(made.situation) == Done()
+    assert await template(made.situation) == Done()
+    assert made.reasons == ["ContainerManagerCreated", "TemplateImporting", "TemplateReady"]
+    assert made.situation.cluster.template == "template-9"
+
+
+async def test_a_failed_import_fails_with_the_clouds_own_error() -> None:
+    made = situation()
+    error = Unreachable("cannot be fetched", reason="image-not-fetched")
+    made.cloud.progress = TemplateProgress(None, CloudTask("i", TaskState.FAILED, "import", error=error))
+    assert await template(made.situation) == Failed(error)
+
+
+async def test_a_failed_import_without_a_known_error_is_tried_again() -> None:
+    made = situation()
+    failed = CloudTask("i", TaskState.FAILED, "import", error=ValueError("odd"))
+    made.cloud.progress = TemplateProgress(None, failed)
+    outcome = await template(made.situation)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, TryAgain)
+
+
+async def test_by_dhcp_there_are_slots_without_addresses() -> None:
+    made = situation(THREE)
+    assert await assign_addresses(made.situation) == Done()
+    assert [(slot.ordinal, slot.kind, slot.address) for slot in made.slots] == [
+        (1, "init", None),
+        (2, "join", None),
+        (3, "join", None),
+    ]
+
+
+async def test_a_static_pool_is_claimed_from_its_beginning() -> None:
+    made = situation(static("127.64.0.20", "127.64.0.25", 3))
+    await assign_addresses(made.situation)
+    assert [slot.address for slot in made.slots] == ["127.64.0.20", "127.64.0.21", "127.64.0.22"]
+
+
+async def test_a_claim_stays_and_what_machines_have_is_not_claimed() -> None:
+    document = static("127.64.0.20", "127.64.0.29", 3)
+    kept = Slot(ordinal=1, kind="init", address="127.64.0.22")
+    made = situation(document, kept, machines=(machine(2, address="127.64.0.20"),))
+    await assign_addresses(made.situation)
+    assert [slot.address for slot in made.slots] == ["127.64.0.22", "127.64.0.21", "127.64.0.23"]
+
+
+async def test_gateway_and_control_plane_address_within_the_pool_are_left_out() -> None:
+    made = situation(static("127.64.0.1", "127.64.0.10", 1))
+    made.slots.extend(Slot(ordinal=n, kind="join", address=f"127.64.0.{n}") for n in range(2, 9))
+    new_slot(made.situation)
+    await assign_addresses(made.situation)
+    assert made.slots[-1].address == "127.64.0.10"
+
+
+async def test_a_pool_without_spare_addresses_is_too_small_and_says_how_much_is_needed() -> None:
+    made = situation(static("127.64.0.20", "127.64.0.24", 3))
+    with pytest.raises(ResourcesMissing) as caught:
+        await assign_addresses(made.situation)
+    assert caught.value.reason == "address-pool-exhausted"
+    assert (caught.value.fields["needed"], caught.value.fields["free"]) == ("6", "5")
+
+
+async def test_in_a_formed_cluster_a_new_slot_joins() -> None:
+    made = situation(THREE, formed=True)
+    assert new_slot(made.situation).kind == "join"

@@ -1,0 +1,152 @@
+"""The steps that ask the cluster's own API: control plane, nodes, jet installed and jet registered."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcg.errors import AskPerson, TryAgain, Unreachable
+from pcg.gateway.steps.control_plane import SOON, control_plane
+from pcg.gateway.steps.jet_installed import jet_installed
+from pcg.gateway.steps.jet_registered import jet_registered
+from pcg.gateway.steps.nodes import nodes
+from pcg.gateway.steps.outcome import Done, Wait
+from pcg.nodes.manifests import JET_SECRET
+from pcg.sealing.boxes import seal
+from pcg.sealing.keys import GatewayKeys
+from unit.gateway.reconciler.making import DOCUMENT, THREE, TOKEN, Made, machine, name_of, pod, situation
+
+pytestmark = pytest.mark.looptime
+
+UP = machine(1, address="127.64.0.10")
+
+
+def one(*, formed: bool = False) -> Made:
+    return situation(DOCUMENT, machines=(UP,), formed=formed)
+
+
+async def test_without_any_address_the_first_node_is_waited_for() -> None:
+    made = situation(DOCUMENT, machines=(machine(1),))
+    assert await control_plane(made.situation) == Wait("waiting for the first node's address")
+
+
+async def test_silence_before_the_first_answer_is_a_node_still_being_made() -> None:
+    made = one()
+    made.cluster.silence = Unreachable("away", evidence=["tried", "connection refused"])
+    expected = Wait("waiting for the API server 127.64.0.10:6443: connection refused", SOON)
+    assert await control_plane(made.situation) == expected
+    assert not made.situation.cluster.formed
+
+
+async def test_silence_after_the_first_answer_is_an_error() -> None:
+    made = one(formed=True)
+    made.cluster.silence = TryAgain("not ready", reason="api-server-not-ready")
+    with pytest.raises(TryAgain, match="not ready"):
+        await control_plane(made.situation)
+
+
+async def test_the_first_answer_forms_the_cluster_and_is_told_once() -> None:
+    made = one()
+    assert await control_plane(made.situation) == Done()
+    assert await control_plane(made.situation) == Done()
+    assert made.situation.cluster.formed
+    assert made.reasons == ["ControlPlaneReady"]
+
+
+async def test_the_shared_address_is_asked_where_there_is_one() -> None:
+    made = situation(THREE, machines=(UP,))
+    await control_plane(made.situation)
+    assert made.cluster.addresses == ["127.64.0.9:6443"]
+
+
+async def test_nodes_that_have_not_joined_or_are_not_ready_are_waited_for() -> None:
+    made = situation(THREE, machines=tuple(machine(number) for number in (1, 2, 3)))
+    made.cluster.ready_nodes = {name_of(1): True, name_of(2): False}
+    assert await nodes(made.situation) == Wait(f"waiting for {name_of(2)}, {name_of(3)} to join", SOON)
+    assert made.told == [("NodeReady", name_of(1))]
+
+
+async def test_a_ready_node_is_told_once() -> None:
+    made = one()
+    made.cluster.ready_nodes = {name_of(1): True}
+    assert await nodes(made.situation) == Done()
+    assert await nodes(made.situation) == Done()
+    assert made.reasons == ["NodeReady"]
+
+
+async def test_node_objects_of_machines_that_are_gone_are_removed_and_only_ours() -> None:
+    made = one()
+    foreign = ["worker-1", "pcg-berlin-999999-1-1", "pcg-other-0123ab-1-1"]
+    made.cluster.ready_nodes = dict.fromkeys([name_of(1), name_of(4), *foreign], True)
+    assert await nodes(made.situation) == Done()
+    assert made.cluster.removed == [name_of(4)]
+    assert made.told[0] == ("NodeRemoved", name_of(4))
+
+
+async def test_jets_manifest_is_waited_for() -> None:
+    made = one()
+    made.cluster.deployed = False
+    assert await jet_installed(made.situation) == Wait("waiting for the first node to apply jet's manifest", SOON)
+    assert made.cluster.secrets == {}
+
+
+async def test_jet_is_given_its_token_once() -> None:
+    made = one()
+    assert await jet_installed(made.situation) == Done()
+    assert await jet_installed(made.situation) == Done()
+    assert made.cluster.secrets == {JET_SECRET: {"token": TOKEN}}
+    assert made.reasons == ["JetTokenInstalled"]
+
+
+async def test_another_token_is_replaced_by_the_wanted_one() -> None:
+    made = one()
+    made.cluster.secrets[JET_SECRET] = {"token": b"old"}
+    await jet_installed(made.situation)
+    assert made.cluster.secrets[JET_SECRET] == {"token": TOKEN}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, "not-sealed", seal(GatewayKeys.generate().public_sealing, TOKEN)],
+    ids=["none", "not sealed", "sealed to another"],
+)
+async def test_a_token_that_is_missing_or_cannot_be_opened_is_asked_for(given: str | None) -> None:
+    made = one()
+    made.situation.desired = made.situation.desired.model_copy(update={"jet_token": given})
+    with pytest.raises(AskPerson) as caught:
+        await jet_installed(made.situation)
+    assert caught.value.reason == "jet-token-missing"
+
+
+async def test_pods_in_back_off_are_deleted_and_no_others() -> None:
+    made = one()
+    made.cluster.jet_pods = [
+        pod("jet-1", waiting="CrashLoopBackOff"),
+        pod("jet-2", ready=True),
+        pod("jet-3", waiting="ContainerCreating"),
+        {"metadata": {"name": "jet-4"}},
+    ]
+    assert await jet_installed(made.situation) == Done()
+    assert made.cluster.deleted_pods == ["jet-1"]
+
+
+async def test_a_ready_jet_is_registered_and_told_once() -> None:
+    made = one()
+    made.cluster.jet_pods = [pod("jet-1", ready=True)]
+    assert await jet_registered(made.situation) == Done()
+    assert await jet_registered(made.situation) == Done()
+    assert made.reasons == ["JetRegistered"]
+
+
+@pytest.mark.parametrize(
+    "pods,task",
+    [
+        ([], "waiting for jet to be scheduled"),
+        ([{"metadata": {"name": "jet-1"}, "status": {}}], "waiting for jet to register with the console"),
+        ([pod("jet-1")], "waiting for jet to register with the console"),
+        ([pod("jet-1", waiting="CrashLoopBackOff")], "jet is in CrashLoopBackOff: waiting for its next start"),
+    ],
+)
+async def test_what_jet_is_waited_for(pods: list[dict[str, object]], task: str) -> None:
+    made = one()
+    made.cluster.jet_pods = pods
+    assert await jet_registered(made.situation) == Wait(task, SOON)
