@@ -1,0 +1,32 @@
+"""`pcg gateway`: the table of its commands, which stand in `gateway_changes` and `gateway_views`."""
+
+from __future__ import annotations
+
+import click
+
+from pcg.cli import gateway_changes as changes
+from pcg.cli import gateway_views as views
+
+
+@click.group()
+def gateway() -> None:
+    """Create, configure, watch, reset and delete gateways."""
+
+
+for command in (
+    changes.create,
+    views.list_gateways,
+    views.show,
+    changes.configure,
+    views.watch,
+    views.steps,
+    views.events,
+    views.findings,
+    views.machines,
+    changes.pairing_code,
+    changes.reset,
+    changes.agree,
+    changes.delete,
+    changes.kubeconfig,
+):
+    gateway.add_command(command)
