@@ -1,0 +1,1 @@
+"""Doubles of what cannot run inside a test, named so."""
