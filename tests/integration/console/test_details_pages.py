@@ -1,0 +1,143 @@
+"""A gateway's details by the pages, live news, and what no page may hold: markup of others, anything from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from html import unescape
+
+import pytest
+from starlette.requests import Request
+
+from pcg.console.auth import SESSION_COOKIE
+from pcg.console.store.models import Gateway
+from pcg.console.streams import Topic
+from pcg.console.web.news import news_lines
+from pcg.model.records import Event, Evidence, Finding, MachineReport, Problem, StepReport
+from pcg.model.states import MachineRole, MachineState, Severity, StepName, StepState
+from pcg.wire.frames import Report
+
+from .browsing import Browser, Form, anonymous, signed_in, told
+from .conftest import Console, status
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def browser(console: Console) -> AsyncIterator[Browser]:
+    opened = await signed_in(console)
+    yield opened
+    await opened.client.aclose()
+
+
+EVIL = "<script>alert('x')</script>"
+
+
+async def _evil(console: Console) -> str:
+    """A gateway that tells markup in every field that it can."""
+    gateway_id, _ = await console.configured()
+    problem = Problem(
+        reason="r", what=EVIL, evidence=[EVIL], cause=EVIL, remedy=[EVIL, EVIL], link="javascript:alert(1)", at=NOW
+    )
+    steps = [StepReport(name=name) for name in StepName]
+    steps[0] = StepReport(name=StepName.VALIDATE_CONFIGURATION, state=StepState.DONE, since=NOW, seconds=75)
+    steps[1] = StepReport(
+        name=StepName.CONNECT, state=StepState.FAILED, since=NOW, task=EVIL, last_error=problem, next_try=NOW
+    )
+    finding = Finding(
+        scenario="s", cause="c", severity=Severity.ERROR, since=NOW, summary=EVIL, cured=EVIL, remedy=[EVIL],
+        evidence=[Evidence(source=EVIL, text=EVIL, time=NOW, file=EVIL, line=7)], link="https://example.com/docs",
+    )  # fmt: skip
+    notice = Finding(scenario="n", cause="c", severity=Severity.INFO, since=NOW, summary="a notice")
+    machine = MachineReport(
+        name=EVIL, role=MachineRole.WORKER, state=MachineState.BOOTING, address=EVIL, instance=EVIL, incarnation=0
+    )
+    generation = (await console.get(gateway_id))["generation"]
+    await told(console, gateway_id, status(generation, steps=steps, findings=[finding, notice], machines=[machine]))
+    event = Event(at=NOW, reason="r", message=EVIL, machine=EVIL, fields={EVIL: EVIL}, step=StepName.CONNECT)
+    await console.service.reports.store_reports(gateway_id, [Report(writer="w", number=1, event=event)])
+    async with console.service.database.write() as session:
+        row = await session.get(Gateway, gateway_id)
+        assert row is not None
+        row.name = row.registered_by = EVIL
+        row.configuration = {**(row.configuration or {}), "template": {"folder": EVIL, "image": EVIL}}
+    return gateway_id
+
+
+def _pages(gateway_id: str) -> list[str]:
+    tabs = ("", "/events", "/configuration", "/configure", "/configure?as=yaml", "/reset", "/delete", "/pairing-code")
+    return ["/", "/gateways/new", "/nowhere", *(f"/gateways/{gateway_id}{tab}" for tab in tabs)]
+
+
+async def test_details_show_steps_errors_findings_and_machines(console: Console, browser: Browser):
+    text = unescape((await browser.get(f"/gateways/{await _evil(console)}")).text)
+    places = [text.index(f">{name}<") for name in ("Validate Configuration", "Connect", "Preflight", "Jet Registered")]
+    assert places == sorted(places)
+    shown = ["1 of 10 done", "took 1 min 15 s", "Failed", "next try", "Evidence", "Cause", "What to do", "a notice"]
+    shown += ["2026-01-01 12:00:00 UTC", "Booting", "It is over when", "https://example.com/docs"]
+    assert [part for part in shown if part not in text] == []
+    assert "javascript:" not in text
+
+
+async def test_every_page_is_escaped_local_and_under_a_strict_policy(console: Console, browser: Browser):
+    gateway_id = await _evil(console)
+    stranger = anonymous(console)
+    answers = [await browser.get(path) for path in _pages(gateway_id)]
+    answers += [await stranger.get("/sign-in"), await stranger.get("/setup?token=x")]
+    for answer in answers:
+        where = str(answer.url)
+        assert answer.headers["content-type"].startswith("text/html"), where
+        assert EVIL not in answer.text and "<script>" not in answer.text, where
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy and "default-src 'none'" in policy and "http" not in policy, where
+        assert answer.headers["cache-control"] == "no-store", where
+        page = Form(answer.text)
+        assert not page.inline, where
+        foreign = [(tag, address) for tag, address in page.addresses if re.match(r"\w+:|//", address)]
+        assert all(tag == "a" and address == "https://example.com/docs" for tag, address in foreign), where
+
+
+async def test_static_files_are_kept_under_their_digest_only(console: Console, browser: Browser):
+    page = Form((await browser.get("/")).text)
+    files = {address for tag, address in page.addresses if address.startswith("/static/")}
+    assert {address.rpartition("/")[2] for address in files} == {"console.css", "live.js", "icon.svg"}
+    for address in files:
+        answer = await anonymous(console).get(address)
+        assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "http:" not in answer.text.replace("http://www.w3.org/2000/svg", "") and "https:" not in answer.text
+        old = await anonymous(console).get(f"/static/0/{address.rpartition('/')[2]}")
+        assert old.status_code == 200 and old.headers["cache-control"] == "no-store"
+    assert (await anonymous(console).get("/static/0/..%2fpages.py")).status_code == 404
+    assert (await anonymous(console).get("/static/0/pages.py")).status_code == 404
+
+
+async def test_the_events_tab_shows_the_latest_hundred_newest_first(console: Console, browser: Browser):
+    gateway_id, _ = await console.registered()
+    events = [Event(at=NOW, reason="r", message=f"event {number}.") for number in range(1, 131)]
+    reports = [Report(writer="w", number=number, event=event) for number, event in enumerate(events, 1)]
+    await console.service.reports.store_reports(gateway_id, reports)
+    text = (await browser.get(f"/gateways/{gateway_id}/events")).text
+    assert re.findall(r"event (\d+)\.", text) == [str(number) for number in range(130, 30, -1)]
+
+
+async def test_news_come_at_once_and_end_with_the_session(console: Console, browser: Browser):
+    gateway_id, _ = await console.registered()
+    answer = await anonymous(console).get("/news")
+    assert answer.status_code == 303
+    request = browser.client.build_request("GET", "/news")
+    scope = {"type": "http", "method": "GET", "path": "/news", "headers": [], "app": console.app}
+    scope["headers"] = [(name.lower(), value) for name, value in request.headers.raw]
+    for about in (None, gateway_id):
+        news = news_lines(Request(scope), console.service, about)
+        assert await anext(news) == "data: changed\n\n"
+        console.service.streams.notify(gateway_id, Topic.STATUS)
+        assert await asyncio.wait_for(anext(news), 5) == "data: changed\n\n"
+        await news.aclose()
+    news = news_lines(Request(scope), console.service, gateway_id)
+    await anext(news)
+    await console.service.accounts.sign_out(browser.client.cookies[SESSION_COOKIE])
+    console.service.streams.notify(gateway_id, Topic.STATUS)
+    assert await anext(news, "end") == "end"
