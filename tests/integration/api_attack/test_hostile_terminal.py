@@ -1,0 +1,97 @@
+"""The commands of a person at a terminal, run as they are run, against a console that holds only hostile names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from integration.gateway_console.conftest import Console
+from pcg.model.records import GatewayStatus
+from pcg.model.states import Role
+from pcg.wire import frames
+
+from .hostile import PAYLOADS, event_of, status_of, unseemly
+
+COMMANDS = (
+    "gateway list", "gateway show one", "gateway events one", "gateway machines one", "gateway steps one",
+    "gateway findings one", "user list", "key list",
+)  # fmt: skip
+
+
+@pytest.fixture
+async def gateway_id(served: Console) -> str:
+    """A gateway that has told every hostile name in every field, and people who used them too."""
+    made = (await served.create())["gateway"]["id"]
+    reports = served.service.reports
+    events = [
+        frames.Report.model_validate({"writer": "w", "number": number, "event": event_of(text)})
+        for number, text in enumerate(PAYLOADS.values(), start=1)
+    ]
+    await reports.store_reports(made, events)
+    statuses = [status_of(text) for text in PAYLOADS.values()]
+    steps = [
+        {**statuses[0]["steps"][index], "task": text[:512]} for index, text in enumerate(list(PAYLOADS.values())[:10])
+    ]
+    problem = {**statuses[0]["steps"][0]["last_error"], "evidence": [text[:1000] for text in PAYLOADS.values()]}
+    steps[3] = {**steps[3], "last_error": problem}
+    whole = {
+        **statuses[0],
+        "steps": steps,
+        "machines": [machine for told in statuses for machine in told["machines"]],
+        "findings": [told["findings"][0] for told in statuses],
+    }
+    await reports.store_status(made, 1, 1, GatewayStatus.model_validate(whole))
+    for number, text in enumerate(PAYLOADS.values()):
+        answer = await served.client.post("/keys", json={"name": text[:128]})
+        assert answer.status_code in (201, 422)
+        email = f"{text[:20]}{number}@people.example"
+        answer = await served.client.post("/users", json={"email": email, "password": "correct horse battery"})
+        assert answer.status_code in (201, 422)
+    return str(made)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_no_name_moves_the_terminal(command: str, served: Console, gateway_id: str, tmp_path: Path) -> None:
+    for form in ("text", "json"):
+        code, out, told = await _run(served, tmp_path, *command.split(), "--output", form)
+        assert code == 0, told
+        assert not told
+        assert not unseemly(out.replace("\n", "")), form
+        if form == "json":
+            assert json.loads(out)
+        elif command == "gateway events one":
+            # One event, one line, whatever it says.
+            assert len(out.splitlines()) == len(PAYLOADS)
+        elif command == "gateway machines one":
+            assert len(out.splitlines()) == len(PAYLOADS) + 1
+
+
+async def test_what_is_not_found_is_named_harmlessly(served: Console, gateway_id: str, tmp_path: Path) -> None:
+    for name in ("terminal", "eight-bit-terminal", "bidi", "lines", "controls"):
+        text = PAYLOADS[name]
+        code, out, told = await _run(served, tmp_path, "gateway", "show", "--", text)
+        assert (code, out) == (1, "")
+        assert not unseemly(told.replace("\n", ""))
+        assert all(line.startswith(("error:", "  ")) for line in told.splitlines())
+
+
+async def _run(served: Console, folder: Path, *arguments: str) -> tuple[int, str, str]:
+    admin = await served.service.accounts.check_password("admin@example.com", "correct horse battery")
+    assert admin.role is Role.ADMIN
+    key = await served.service.accounts.create_key(admin, "terminal")
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONUTF8": "1",
+        "PCG_CONSOLE": served.url, "PCG_CA_PIN": served.pin, "PCG_API_KEY": key.key,
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pcg.cli.main", *arguments,
+        env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, told = await process.communicate()
+    return process.returncode or 0, out.decode(), told.decode()
