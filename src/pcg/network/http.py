@@ -5,6 +5,7 @@ Nothing is taken from the environment behind our back (`trust_env=False`): proxi
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -146,16 +147,25 @@ class _Watch:
         self.beyond_proxy = True
         """also when a connection that stands is used again"""
         self.answer: Answer | None = None
+        self._opened: Any = None
+        """httpcore's stream of the connection that was opened for this request"""
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         if event == "connection.connect_tcp.started":
             self.beyond_proxy = False
+        elif event == "connection.connect_tcp.complete":
+            self._opened = info["return_value"]
         elif event == "proxy.start_tls.started":
             self.beyond_proxy = True
         elif event == "http11.receive_response_headers.complete" and not self.beyond_proxy:
             _, status, phrase, headers, *_ = info["return_value"]
             pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
             self.answer = Answer.of(status, phrase.decode("latin-1"), pairs)
+
+    async def abandon(self) -> None:
+        """The request was cancelled. httpcore (1.0) closes its connection, but not when TLS is still being negotiated."""
+        if self._opened is not None:
+            await self._opened.aclose()
 
 
 def _untrusting(origin: str, proxies: Proxies) -> _Client:
@@ -193,6 +203,9 @@ async def _told(client: httpx.AsyncClient, target: str) -> AsyncIterator[_Watch]
         if isinstance(client, _Client) and translated.fields["hop"] == "tls":
             await explain(translated, error, target, lambda origin: served_certificate(origin, client.proxies))
         raise translated from error
+    except asyncio.CancelledError:
+        await watch.abandon()
+        raise
 
 
 def _proxy_failed(target: str, proxy: str, answer: Answer | None, error: Exception) -> Unreachable:

@@ -250,3 +250,32 @@ async def test_what_it_answers_names_no_fault(proxy: ForwardProxy) -> None:
         writer.close()
         await writer.wait_closed()
         assert not [name for name in FAULTS if name in told]
+
+
+@pytest.mark.parametrize("through", ["direct", "proxy"])
+async def test_a_request_that_is_cancelled_in_the_midst_of_tls_closes_its_connection(
+    through: str, authority: Authority, proxy: ForwardProxy
+) -> None:
+    began, over = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)  # of the first words of TLS, which nobody answers
+        began.set()
+        while await reader.read(4096):
+            continue
+        over.set()
+        writer.transport.abort()
+
+    listening = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    proxies = Proxies(https=f"http://{CREDENTIALS}@{proxy.address}") if through == "proxy" else Proxies()
+    trust = Trust.only_ca(authority.ca)
+    async with listening, http_client(trust, base_url=f"https://127.0.0.1:{port}", proxies=proxies) as client:
+        asking = asyncio.create_task(call(client, "GET", "/"))
+        await began.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError) as kept:  # with the frames of its traceback
+            await asking
+        async with asyncio.timeout(5):
+            await over.wait()
+        assert kept.value is not None
