@@ -23,8 +23,8 @@ async def reached(console: ConsoleClient, path: str, state: str) -> dict[str, An
     return gateway
 
 
-async def told(console: ConsoleClient, path: str, reason: str) -> None:
-    """Once there is an event of that reason."""
+async def told(console: ConsoleClient, path: str, reason: str, *, times: int = 1) -> None:
+    """Once there are so many events of that reason."""
     async with asyncio.timeout(LIMIT):
-        while reason not in [event["reason"] for event in await console.items(f"{path}/events", limit=500)]:
+        while [event["reason"] for event in await console.items(f"{path}/events", limit=500)].count(reason) < times:
             await asyncio.sleep(0.1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from e2e.following import reached
+from e2e.following import reached, told
 from e2e.way_in import WayIn, way_in
 from pcg.cli.client import open_console
 from pcg.cli.demo_stack import Stack
@@ -37,23 +37,25 @@ def clock(offset: str) -> dict[str, str]:
     return environment | {"FAKETIME": offset}
 
 
-@pytest.mark.parametrize(("offset", "told"), [("+24h", "24.0 h ahead of"), ("-24h", "24.0 h behind")])
-async def test_a_day_off_either_way_gets_in_and_says_so(way: WayIn, offset: str, told: str) -> None:
+@pytest.mark.parametrize(("offset", "words"), [("+24h", "24.0 h ahead of"), ("-24h", "24.0 h behind")])
+async def test_a_day_off_either_way_gets_in_and_says_so(way: WayIn, offset: str, words: str) -> None:
     async with way.installer(await way.code(), environment=clock(offset)) as installer:
-        await installer.says(f"^note: this machine's clock is {told} the console's: correct it")
+        await installer.says(f"^note: this machine's clock is {words} the console's: correct it")
         await installer.says("^registered as g-")
         await installer.says("^session with the console is up")
 
 
 @pytest.mark.parametrize(
-    ("offset", "words", "told"),
+    ("offset", "words", "difference"),
     [("-3d", "its certificate is not valid yet", "3 days behind"), ("+400d", "has expired", "400 days ahead of")],
 )
-async def test_further_off_the_clock_is_named_as_the_cause(way: WayIn, offset: str, words: str, told: str) -> None:
+async def test_further_off_the_clock_is_named_as_the_cause(
+    way: WayIn, offset: str, words: str, difference: str
+) -> None:
     async with way.installer(await way.code(), environment=clock(offset)) as installer:
         line = await installer.says("^bootstrap: console-reached: try 2 failed: ")
         assert words in line
-        assert f"clock: {told} the console's" in line
+        assert f"clock: {difference} the console's" in line
         await installer.says("^  remedy: Set this machine's clock")
         assert sum("correct it" in text for text in installer.lines) == 1
 
@@ -63,6 +65,7 @@ async def test_a_clock_that_jumps_breaks_no_session(way: WayIn, tmp_path: Path) 
     file.write_text("+0")
     async with way.installer(await way.code(), environment=clock(f"@{file}")) as installer:
         await installer.says("^session with the console is up")
+        await installer.says(f"^bootstrap: {BootstrapStep.MANAGER}: done")
         gateway = (await way.console.gateway(f"g-{way.made}"))["id"]
         for offset in ("+20h", "-20h", "+3h"):
             file.write_text(offset)
@@ -71,6 +74,7 @@ async def test_a_clock_that_jumps_breaks_no_session(way: WayIn, tmp_path: Path) 
             await way.edge.switch("edge/relay/cut", on=True)
             await way.edge.switch("edge/relay/cut", on=False)
             await installer.says("^session with the console is up", after=before)
+        await told(way.console, f"/gateways/{gateway}", "BootstrapStepDone", times=len(BootstrapStep))
         events = await way.console.items(f"/gateways/{gateway}/events", limit=200)
         reasons = [event["reason"] for event in events]
         assert reasons.count("Registered") == 1

@@ -163,7 +163,7 @@ class _Watch:
             self.answer = Answer.of(status, phrase.decode("latin-1"), pairs)
 
     async def abandon(self) -> None:
-        """The request was cancelled. httpcore (1.0) closes its connection, but not when TLS is still being negotiated."""
+        """The request was cancelled. httpcore (1.0) closes its connection, but not in the midst of negotiating TLS."""
         if self._opened is not None:
             await self._opened.aclose()
 
