@@ -131,5 +131,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         service.streams.close()
         await app.state.polled.close()
+        await app.state.hub.close()
         await housekeeping.stop()
         await service.database.close()

@@ -6,6 +6,7 @@ the highest term counts; the others are sent `superseded`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from typing import Any
@@ -31,6 +32,9 @@ MAXIMUM_UNPROVEN = 512
 MAXIMUM_UNPROVEN_OF_ONE = 64
 """of one address; gateways behind one NAT that come back together wait for each other"""
 
+_LAST_SECONDS = 5.0
+"""for a session's last words when the console stops"""
+
 
 class Hub:
     """One of it in a console."""
@@ -39,11 +43,16 @@ class Hub:
         self._service = service
         self._sessions: dict[str, Session] = {}
         self._unproven: Counter[str] = Counter()
+        self._serving: dict[asyncio.Task[Any], Session] = {}
+        self._closed = False
 
     async def serve(self, transport: Transport, address: str) -> None:
         """One connection, until its end; `address` is where it comes from."""
+        if self._closed:
+            await _turn_away(transport, "The console is being stopped.")
+            return
         if self._unproven.total() >= MAXIMUM_UNPROVEN or self._unproven[address] >= MAXIMUM_UNPROVEN_OF_ONE:
-            await _turn_away(transport)
+            await _turn_away(transport, "Too many connections wait for their proof at the moment.")
             return
         waiting = True
         self._unproven[address] += 1
@@ -56,10 +65,29 @@ class Hub:
                 if not self._unproven[address]:
                     del self._unproven[address]
 
+        serving = asyncio.current_task()
+        assert serving is not None
+        session = self._serving[serving] = Session(self._service, self, transport, proven)
         try:
-            await Session(self._service, self, transport, proven).run()
+            await session.run()
         finally:
+            del self._serving[serving]
             proven()
+
+    async def close(self) -> None:
+        """The console stops: every session has left the store when this returns."""
+        self._closed = True
+        for task, session in list(self._serving.items()):
+            if session.gateway_id:
+                session.end(None)
+            else:
+                task.cancel()
+        if self._serving:
+            _, slow = await asyncio.wait(list(self._serving), timeout=_LAST_SECONDS)
+            for task in slow:
+                task.cancel()
+            if slow:
+                await asyncio.wait(slow)
 
     async def request(self, gateway_id: str, verb: str, arguments: dict[str, Any], actor: Actor) -> dict[str, Any]:
         """The gateway's answer to one of the verbs of the protocol. Audited before it is asked.
@@ -114,9 +142,8 @@ class Hub:
         self._service.streams.notify(gateway_id, Topic.STATUS)
 
 
-async def _turn_away(transport: Transport) -> None:
+async def _turn_away(transport: Transport, told: str) -> None:
     try:
-        told = "Too many connections wait for their proof at the moment."
         await transport.send(frames.encode(frames.Refusal(reason="busy", message=told)))
         await transport.close()
     except Unreachable:

@@ -17,6 +17,7 @@ from pcg.console.session import HANDSHAKE_SECONDS, Session
 from pcg.console.store.models import Gateway
 from pcg.model.records import GatewayStatus, MachineReport
 from pcg.model.states import MachineRole, MachineState
+from pcg.sealing import signatures
 from pcg.sealing.keys import GatewayKeys
 from pcg.wire import frames
 
@@ -358,6 +359,28 @@ async def test_the_console_stops(service: Service, gateway: GatewayDouble):
 
 
 # Keeping it alive.
+
+
+async def test_when_the_console_stops_no_session_is_left_at_the_store(
+    service: Service, hub: Hub, gateway: GatewayDouble
+):
+    await gateway.connect()
+    unproven = gateway.again()
+    unproven.open()
+    await unproven.send(frames.Hello(versions=(1, 1), gateway_id=gateway.gateway_id, nonce=signatures.new_nonce()))
+    await unproven.expect(frames.Challenge)
+    async with asyncio.timeout(10):
+        await hub.close()
+    assert gateway.serving.done() and not gateway.serving.cancelled()
+    assert unproven.serving.cancelled()
+    async with service.database.read() as session:
+        row = await session.get(Gateway, gateway.gateway_id)
+        assert row is not None and row.last_seen is not None
+    late = gateway.again()
+    late.open()
+    refusal = await late.expect(frames.Refusal)
+    assert (refusal.reason, refusal.final) == ("busy", False)
+    await late.over()
 
 
 async def test_heartbeats_keep_it_and_write_nothing(service: Service, clock: ManualClock, gateway: GatewayDouble):

@@ -1,8 +1,4 @@
-"""Opens the console's store and gives out transactions; `console/app.py` makes the one `Database`.
-
-SQLite: WAL, foreign keys on, synchronous=FULL because an acknowledged event must survive a power cut. Writing
-transactions take the write lock at their beginning (BEGIN IMMEDIATE), so none fails half way for another writer.
-"""
+"""Opens the console's store and gives out transactions; `console/app.py` makes the one `Database`."""
 
 from __future__ import annotations
 
@@ -11,31 +7,29 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event
+from sqlalchemy import URL, Connection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from pcg.console.store.sqlite import WRITES, SqliteConnections
 from pcg.errors import InvalidInput, SetupMissing
-
-_WRITES = "pcg_writes"
-_BUSY_SECONDS = 30
 
 
 class Database:
     """`async with database.read() as session` or `.write()`: one transaction, committed unless it raises."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        known = _checked(url)
+        self._sqlite = SqliteConnections(known) if known.get_backend_name() == "sqlite" else None
+        self._engine = self._sqlite.engine if self._sqlite else create_async_engine(known, pool_pre_ping=True)
         # SQLite lets one write at a time and makes the others look again and again: here they wait in order instead.
-        sqlite = self._engine.dialect.name == "sqlite"
-        self._turn: AbstractAsyncContextManager[object] = asyncio.Lock() if sqlite else nullcontext()
+        self._turn: AbstractAsyncContextManager[object] = asyncio.Lock() if self._sqlite else nullcontext()
         self._reading = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._writing = async_sessionmaker(self._engine.execution_options(**{_WRITES: True}), expire_on_commit=False)
+        self._writing = async_sessionmaker(self._engine.execution_options(**{WRITES: True}), expire_on_commit=False)
 
     async def migrate(self) -> None:
         """Brings the tables to this version; raises what the database raises."""
@@ -43,7 +37,7 @@ class Database:
             await connection.run_sync(upgrade)
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await (self._sqlite.close() if self._sqlite else self._engine.dispose())
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -73,7 +67,7 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _engine(text: str) -> AsyncEngine:
+def _checked(text: str) -> URL:
     try:
         url = make_url(text)
     except ArgumentError:
@@ -90,7 +84,7 @@ def _engine(text: str) -> AsyncEngine:
                 reason="database-driver",
                 remedy=["Install it beside pcg: pip install asyncpg."],
             )
-        return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+        return url.set(drivername="postgresql+asyncpg")
     if url.get_backend_name() != "sqlite":
         raise InvalidInput(
             f"{url.get_backend_name()} is not a database that the console knows.",
@@ -101,23 +95,4 @@ def _engine(text: str) -> AsyncEngine:
     if url.database:
         # Readable by this user alone, also where the folder was there before; SQLite's other files follow its mode.
         Path(url.database).touch(mode=0o600)
-    engine = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": _BUSY_SECONDS}, pool_size=8
-    )
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, record: object) -> None:
-    # Python's own sqlite3 begins transactions late; with None we begin them ourselves (see SQLAlchemy's SQLite notes).
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for statement in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        cursor.execute(f"PRAGMA {statement}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    return url.set(drivername="sqlite+aiosqlite")
