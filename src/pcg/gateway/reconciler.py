@@ -23,7 +23,7 @@ from pcg.gateway.cloud_access import CloudAccess
 from pcg.gateway.cluster_keys import ClusterKeys
 from pcg.gateway.kubernetes_api import KubernetesFactory, open_kubernetes
 from pcg.gateway.memory import ClusterMemory, Memory
-from pcg.gateway.rest import LOOK_AGAIN_SECONDS, UNTIL_NEWS, Rest, until_due
+from pcg.gateway.rest import LOOK_AGAIN_SECONDS, UNTIL_NEWS, Rest, in_proportion, until_due
 from pcg.gateway.status import compose_status
 from pcg.gateway.steps import order
 from pcg.gateway.steps.outcome import Done, Failed, JetEndpoint, Outcome, Situation, Wait
@@ -186,7 +186,7 @@ class Reconciler:
             if isinstance(outcome, Failed):
                 raise outcome.error
             if isinstance(outcome, Wait):
-                return Rest(outcome.retry_after)
+                return in_proportion(outcome.retry_after, self.clock.monotonic() - self._ledger.progressed_at)
         self._settle(situation)
         return UNTIL_NEWS
 

@@ -19,6 +19,12 @@ LOOK_AGAIN_SECONDS = 300.0
 LISTEN_FROM_SECONDS = 1.0
 """a shorter rest is over before listening to the cloud would pay"""
 
+_PATIENCE = 0.05
+"""of the time that a wait has taken, the rest before the next look: late by so much at most, and ever cheaper"""
+
+_MOST_PATIENT_SECONDS = 2.0
+"""a person may be waiting"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +37,11 @@ class Rest:
 
 
 UNTIL_NEWS = Rest(None)
+
+
+def in_proportion(seconds: float | None, waited: float) -> Rest:
+    """For what nothing tells of but asking: `seconds` at first, and longer the longer it was in vain (`waited`, s)."""
+    return Rest(None if seconds is None else max(seconds, min(_PATIENCE * waited, _MOST_PATIENT_SECONDS)))
 
 
 async def until_due(
