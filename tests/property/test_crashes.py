@@ -88,16 +88,17 @@ def test_a_whole_life_without_a_crash(document: dict[str, Any]) -> None:
     assert "ContainerManagerCreated" in reasons
 
 
-@pytest.mark.parametrize("start", range(1, 261, 20))
-def test_one_crash_at_every_boundary_of_provisioning(start: int) -> None:
-    for boundary in range(start, start + 20):
+# Provisioning crosses some 1,130 boundaries; a stride of 5 is alike to none of their patterns.
+@pytest.mark.parametrize("start", range(1, 1101, 100))
+def test_one_crash_at_every_fifth_boundary_of_provisioning(start: int) -> None:
+    for boundary in range(start, start + 100, 5):
 
         async def story(world: World, cloud: FakeCloud, boundary: int = boundary) -> None:
             await world.configure()
             await world.until(world.running, [boundary])
             provisioned(world)
 
-        live(story)
+        assert live(story).kills == 1
 
 
 @pytest.mark.parametrize("start", range(1, 61, 20))

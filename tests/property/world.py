@@ -57,6 +57,8 @@ class World:
     kills: int = 0
     restored: bool = False
     copies: list[Path] = field(default_factory=list)
+    heard_before: int = 0
+    """frames that the console had received when the present incarnation began"""
 
     def __post_init__(self) -> None:
         self.console.gateway_signing = KEYS.public_signing
@@ -102,7 +104,8 @@ class World:
 
     @property
     def status(self) -> GatewayStatus | None:
-        told = self.console.of_type(frames.Status)
+        # Of this incarnation: what an earlier one told need not hold for the disk that was put back since.
+        told = [frame for frame in self.console.received[self.heard_before :] if isinstance(frame, frames.Status)]
         return max(told, key=lambda frame: (frame.term, frame.revision)).status if told else None
 
     def running(self) -> bool:
@@ -149,6 +152,7 @@ class World:
         except Killed:
             return False
         clock = LoopClock()
+        self.heard_before = len(self.console.received)
         reached = asyncio.ensure_future(_reached(goal))
         works: list[asyncio.Future[Any]] = []
         try:

@@ -20,6 +20,7 @@ from pcg.clouds.guest.api_servers import ApiServers, InProcessTransport
 from pcg.clouds.guest.containers import CoroutineContainer, CoroutineContainers
 from pcg.clouds.guest.runner import MachineRunner
 from pcg.clouds.lab.dhcp import DhcpScope
+from pcg.clouds.simulated import faults
 from pcg.clouds.simulated.api import Sessions, api_application
 from pcg.clouds.simulated.cloud import SimulatedCloud
 from pcg.clouds.simulated.datacenter import DataCenter
@@ -54,6 +55,7 @@ async def in_process_lab(
     gate = Gate()
     fetcher = ImageFetcher(ImageTransport(gate))
     center = DataCenter(state, clock, account=ACCOUNT, scope=SCOPE, fetcher=fetcher, gate=gate, speed=speed)
+    faults.restore(center)
     servers = ApiServers(listen=False)
     runner = MachineRunner(
         SimulatedHypervisor(center),
