@@ -173,6 +173,29 @@ async def tended(world: World, goal: Callable[[], bool]) -> None:
     await world.until(goal)
 
 
+def test_one_node_becomes_three_and_three_never_one() -> None:
+    async def story(world: World, data_center: DataCenterProcess) -> None:
+        world.document = document(3) | {"nodes": {"count": 1, "size": "small"}}
+        await world.configure()
+        await world.until(world.running)
+        [first] = world.ours()
+        world.document = document(3)
+        await world.configure()
+        await world.until(world.running)
+        provisioned(world)
+        machines = {machine.id for machine in world.ours()}
+        assert first.id in machines
+        world.document = document(3) | {"nodes": {"count": 1, "size": "small"}}
+        await world.configure()
+        await world.until(lambda: problem(world, StepName.VALIDATE_CONFIGURATION) == "needs-reset")
+        world.document = document(3)
+        await world.configure()
+        await world.until(world.running)
+        assert {machine.id for machine in world.ours()} == machines
+
+    live(story, 3)
+
+
 def test_a_machine_that_someone_deletes_is_replaced() -> None:
     async def story(world: World, data_center: DataCenterProcess) -> None:
         await world.configure()

@@ -20,14 +20,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pcg.clock import Clock
 from pcg.console.audit import record
 from pcg.console.auth import Action, Actor, require, token_hash
-from pcg.console.gateway_state import RUN, agreed_unsaved
+from pcg.console.gateway_state import RUN, agreed_unsaved, machines_of, status_of
 from pcg.console.gateways import find, not_behind, not_deleting, registered
 from pcg.console.store.database import Database
 from pcg.console.store.models import ConfigurationVersion, Gateway
 from pcg.console.streams import Streams, Topic
 from pcg.console.views import ConfigurationView, CredentialsView
 from pcg.errors import Conflict, InvalidInput, NotFound
-from pcg.model.configuration import parse_configuration
+from pcg.model.cluster_changes import WAY_OUT, fixed_parts, refused_change
+from pcg.model.configuration import Configuration, parse_configuration
 from pcg.sealing.boxes import seal
 
 MAXIMUM_CIPHERTEXT = 65536
@@ -96,6 +97,7 @@ class Configurations:
                     field_name="cloud",
                     remedy=[f"Write cloud: {row.cloud}, or create another gateway."],
                 )
+            _check_standing(row, configuration)
             # The same again counts where the gateway runs something else that this console has lost.
             new = changed = row.mode != RUN or row.configuration != wanted or agreed_unsaved(row)
             if ciphertext is not None:
@@ -207,6 +209,24 @@ def _check_match(row: Gateway, if_match: str | None) -> None:
         evidence=[f"present: {present or 'none'}", f"yours: {if_match[:200]}"],
         remedy=["Get the present configuration, make the change in it, and put it again."],
     )
+
+
+def _check_standing(row: Gateway, wanted: Configuration) -> None:
+    """Told at once what the gateway would refuse. It decides: its newest machines may not be known here."""
+    if row.mode != RUN or row.configuration is None:
+        return
+    standing = [machine for machine in machines_of(status_of(row)) if machine.incarnation == row.incarnation]
+    present, _ = parse_configuration(row.configuration)
+    refused = refused_change(len(standing), fixed_parts(present), wanted) if standing else None
+    if refused is not None:
+        raise Conflict(
+            f"The cluster of gateway {row.name} cannot be changed so: {refused.field}.",
+            reason="needs-reset",
+            cause=refused.why,
+            evidence=[f"standing: {', '.join(sorted(machine.name for machine in standing))}"],
+            remedy=[WAY_OUT],
+            fields={"field": refused.field},
+        )
 
 
 def _check_no_nul(part: Any, where: str = "") -> None:

@@ -41,10 +41,17 @@ class ClusterMemory(BaseModel):
     """the cloud's id of the node image"""
     formed: bool = False
     """the API server has answered once: nodes made from now on join"""
+    fixed: dict[str, str] = Field(default_factory=dict)
+    """what its first machine was made with and can never change (`model.cluster_changes.fixed_parts`)"""
     settled: str = ""
     """the machines (as a fingerprint) for which everything was found done"""
     told: list[str] = Field(default_factory=list)
     """one-time events, by key"""
+
+    @property
+    def standing(self) -> list[Slot]:
+        """Those whose machine was asked for, whether it is there yet, still, or no more."""
+        return [slot for slot in self.slots if slot.phase != "wanted"]
 
 
 class Memory:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import CONFIGURATION, Console
+from pcg.model.records import MachineReport
+from pcg.model.states import MachineRole, MachineState
+
+from .conftest import CONFIGURATION, Console, status
 
 
 async def _put(console: Console, gateway_id: str, document: Any = CONFIGURATION, **headers: str):
@@ -45,6 +48,42 @@ async def test_a_change_from_an_older_view_is_refused(console: Console):
     late = await _put(console, gateway_id, CONFIGURATION, **{"If-Match": etag})
     assert (late.status_code, late.json()["reason"]) == (412, "changed-meanwhile")
     assert late.json()["evidence"]
+
+
+async def test_what_a_standing_cluster_cannot_become_is_refused_at_once(console: Console):
+    three = {
+        **CONFIGURATION,
+        "nodes": {"count": 3, "size": "small"},
+        "network": {"controlPlaneAddress": "127.64.0.9"},
+    }
+    one = {**three, "nodes": {"count": 1, "size": "small"}}
+    gateway_id, _ = await console.registered()
+    assert (await _put(console, gateway_id, three)).status_code == 200
+    # Nothing stands yet: every change is one.
+    assert (await _put(console, gateway_id, one)).json()["generation"] == 2
+    assert (await _put(console, gateway_id, three)).json()["generation"] == 3
+    machines = [
+        MachineReport(
+            name=f"pcg-one-1-{number}",
+            role=MachineRole.CONTROL_PLANE,
+            state=MachineState.READY,
+            instance=f"i-{number}",
+            incarnation=1,
+        )
+        for number in (1, 2, 3)
+    ]
+    await console.service.reports.store_status(gateway_id, 1, 1, status(3, machines=machines))
+    answer = await _put(console, gateway_id, one)
+    assert (answer.status_code, answer.json()["reason"]) == (409, "needs-reset")
+    assert "nodes.count" in answer.json()["field"]
+    assert "quorum" in answer.text and "reset" in answer.text
+    moved = {**three, "network": {"controlPlaneAddress": "127.64.0.8"}}
+    assert (await _put(console, gateway_id, moved)).json()["reason"] == "needs-reset"
+    larger = {**three, "nodes": {"count": 3, "size": "large"}}
+    assert (await _put(console, gateway_id, larger)).status_code == 200
+    # After a reset the machines are on their way out, and another cluster is another matter.
+    assert (await console.client.post(f"/api/v1/gateways/{gateway_id}/reset")).status_code == 200
+    assert (await _put(console, gateway_id, one)).status_code == 200
 
 
 async def test_yaml_is_read_too(console: Console):

@@ -10,6 +10,7 @@ import ipaddress
 from pcg.errors import ResourcesMissing
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.outcome import Done, Outcome, Situation
+from pcg.model.cluster_changes import fixed_parts
 
 SPARE_ADDRESSES = 3
 """needed beside the nodes' own: control-plane address, one for a rolling replacement, one for its predecessor"""
@@ -17,6 +18,10 @@ SPARE_ADDRESSES = 3
 
 async def assign_addresses(situation: Situation) -> Outcome:
     cluster = situation.cluster
+    if not cluster.standing:
+        # Nothing was made yet: whatever is wanted now counts, and fewer machines than before may be.
+        cluster.fixed = fixed_parts(situation.configuration)
+        del cluster.slots[situation.configuration.nodes.count :]
     while len(cluster.slots) < situation.configuration.nodes.count:
         new_slot(situation)
     for slot in cluster.slots:

@@ -1,9 +1,10 @@
-"""Step 1: the configuration is one that this gateway can carry out, and its sealed password opens and fits."""
+"""Step 1: the configuration is one that gateway and cluster can carry out, and its sealed password opens and fits."""
 
 from __future__ import annotations
 
 from pcg.errors import AskPerson, InvalidInput
 from pcg.gateway.steps.outcome import Done, Outcome, Situation
+from pcg.model.cluster_changes import WAY_OUT, refused_change
 from pcg.model.configuration import Proxy
 from pcg.network.proxies import parse_proxies
 from pcg.sealing.boxes import Credentials, open_credentials
@@ -19,7 +20,22 @@ _FIELDS = {
 async def validate_configuration(situation: Situation) -> Outcome:
     opened_credentials(situation)
     check_proxies(situation.configuration.proxy)
+    check_change(situation)
     return Done()
+
+
+def check_change(situation: Situation) -> None:
+    """Raises AskPerson (reason `needs-reset`) for what the cluster that stands cannot become."""
+    cluster = situation.cluster
+    refused = refused_change(len(cluster.standing), cluster.fixed, situation.configuration)
+    if refused is not None:
+        raise AskPerson(
+            f"The cluster cannot be changed so: {refused.field}.",
+            reason="needs-reset",
+            cause=refused.why,
+            remedy=[WAY_OUT],
+            fields={"field": refused.field},
+        )
 
 
 def check_proxies(proxy: Proxy) -> None:
