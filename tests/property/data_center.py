@@ -16,6 +16,7 @@ from pcg.clouds.base import ObservedMachine
 from pcg.clouds.simulated.cloud import SimulatedCloud, observed
 from pcg.clouds.simulated.datacenter import DataCenter, shown
 from pcg.clouds.simulated.lab import CONTROL_PLANE_ADDRESS, IMAGE, InProcessLab, in_process_lab
+from pcg.gateway.etcd_api import EtcdApi
 from pcg.gateway.kubernetes_api import KubernetesApi
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets
 
@@ -67,11 +68,21 @@ class DataCenterProcess(httpx.AsyncBaseTransport):
     async def kubernetes(
         self, address: str, secrets: ClusterSecrets, certificate: ClientCertificate
     ) -> AsyncIterator[KubernetesApi]:
+        async with self._node(address, secrets.ca_certificate, certificate) as client:
+            yield KubernetesApi(client)
+
+    @asynccontextmanager
+    async def etcd(
+        self, address: str, secrets: ClusterSecrets, certificate: ClientCertificate
+    ) -> AsyncIterator[EtcdApi]:
+        async with self._node(address, secrets.etcd_ca_certificate, certificate) as client:
+            yield EtcdApi(client)
+
+    def _node(self, address: str, ca: str, certificate: ClientCertificate) -> httpx.AsyncClient:
         transport: httpx.AsyncBaseTransport = self
         if self._lab is not None:
-            transport = self._lab.kubernetes(ca=secrets.ca_certificate, certificate=certificate.certificate)
-        async with httpx.AsyncClient(transport=transport, base_url=f"https://{address}") as client:
-            yield KubernetesApi(client)
+            transport = self._lab.kubernetes(ca=ca, certificate=certificate.certificate)
+        return httpx.AsyncClient(transport=transport, base_url=f"https://{address}")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._api is None:

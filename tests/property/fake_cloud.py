@@ -202,6 +202,7 @@ class FakeKubernetes:
 
     def __init__(self, cloud: FakeCloud) -> None:
         self._cloud = cloud
+        self._members: set[str] = set()
 
     @asynccontextmanager
     async def open(self, address: str, secrets: Any, certificate: Any) -> AsyncIterator[Any]:
@@ -230,6 +231,18 @@ class FakeKubernetes:
 
     async def delete_node(self, name: str) -> None:
         return None
+
+    # Of etcd's API; a member stays one until it is removed, dead or alive.
+
+    async def members(self) -> dict[str, str]:
+        living = set(await self.nodes())
+        self._members |= living
+        if 2 * len(living) <= len(self._members):
+            raise TryAgain("no majority", reason="etcd-refused", evidence=["etcdserver: no leader"])
+        return {name: name for name in self._members}
+
+    async def remove(self, member: str) -> None:
+        self._members.discard(member)
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
         return {}

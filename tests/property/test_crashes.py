@@ -37,7 +37,7 @@ def live(story: Story, document: dict[str, Any] = DOCUMENT) -> World:
     async def run() -> World:
         cloud = FakeCloud()
         kubernetes = FakeKubernetes(cloud)
-        world = World(folder, cloud, kubernetes.open, lambda: list(cloud.machines.values()), document)
+        world = World(folder, cloud, kubernetes.open, kubernetes.open, lambda: list(cloud.machines.values()), document)
         try:
             await story(world, cloud)
             world.check_events()

@@ -42,11 +42,12 @@ KEYS = GatewayKeys(SigningKey(b"\1" * 32), GatewayKeys.generate().opening, b"\3"
 
 @dataclass
 class World:
-    """`cloud` is what reconcilers connect to; `kubernetes` makes clients of the cluster's API."""
+    """`cloud` is what reconcilers connect to; `kubernetes` and `etcd` make clients of the cluster's APIs."""
 
     folder: Path
     cloud: Any
     kubernetes: Any
+    etcd: Any
     machines: Callable[[], Sequence[ObservedMachine]]
     document: dict[str, Any]
     password: str = "secret"
@@ -165,6 +166,7 @@ class World:
                 clock=clock,
                 cloud_of=lambda kind: CrashingCloud(self.cloud, fuse),
                 kubernetes=self.kubernetes,
+                etcd=self.etcd,
             )
             party = Party(
                 gateway_id=GATEWAY,

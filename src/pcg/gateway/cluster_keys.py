@@ -13,6 +13,7 @@ from pcg.nodes.pki import (
     ClusterSecrets,
     client_certificate,
     cluster_secrets,
+    etcd_client_certificate,
 )
 
 
@@ -39,6 +40,10 @@ class ClusterKeys:
             made = client_certificate(self.secrets(incarnation), self._clock.now(), lifetime=OWN_LIFETIME)
             self._own = (incarnation, now, made)
         return self._own[2]
+
+    def for_etcd(self, incarnation: int) -> ClientCertificate:
+        """A new one each time: it is used when a machine was lost, and hardly ever else."""
+        return etcd_client_certificate(self.secrets(incarnation), self._clock.now())
 
     def for_person(self, incarnation: int) -> ClientCertificate:
         """A new one each time."""

@@ -115,15 +115,16 @@ async def open_kubernetes(
     """Over TLS: the server must prove itself by the cluster's CA, we by a client certificate of it."""
     async with httpx.AsyncClient(
         base_url=f"https://{address}",
-        verify=_context(secrets, certificate),
+        verify=cluster_context(secrets.ca_certificate, certificate),
         timeout=TIMEOUT_SECONDS,
         trust_env=False,
     ) as client:
         yield KubernetesApi(client)
 
 
-def _context(secrets: ClusterSecrets, certificate: ClientCertificate) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=secrets.ca_certificate)
+def cluster_context(ca: str, certificate: ClientCertificate) -> ssl.SSLContext:
+    """Trusts one CA of the cluster (PEM) and shows a client certificate of it."""
+    context = ssl.create_default_context(cadata=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Python's ssl takes a client's key from a file alone; it is there for a moment, for this user only.
     with tempfile.TemporaryDirectory(prefix="pcg-") as folder:

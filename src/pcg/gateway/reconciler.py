@@ -21,6 +21,7 @@ from pcg.gateway.backoff import Backoff
 from pcg.gateway.cleaning import Cleaner, incarnation_of, sort_out, split, waiting_for
 from pcg.gateway.cloud_access import CloudAccess
 from pcg.gateway.cluster_keys import ClusterKeys
+from pcg.gateway.etcd_api import EtcdFactory, open_etcd
 from pcg.gateway.kubernetes_api import KubernetesFactory, open_kubernetes
 from pcg.gateway.memory import ClusterMemory, Memory
 from pcg.gateway.rest import LOOK_AGAIN_SECONDS, UNTIL_NEWS, Rest, in_proportion, until_due
@@ -56,6 +57,7 @@ class Reconciler:
         clock: Clock,
         cloud_of: Callable[[CloudKind], Cloud] = table_of_clouds,
         kubernetes: KubernetesFactory = open_kubernetes,
+        etcd: EtcdFactory = open_etcd,
     ) -> None:
         self.gateway_id = gateway_id
         self._name = gateway_name
@@ -66,6 +68,7 @@ class Reconciler:
         self._store = store
         self.clock = clock
         self._kubernetes = kubernetes
+        self._etcd = etcd
         self._memory = Memory(store)
         self._ledger = Ledger(store, self._memory, clock)
         self._cleaner = Cleaner()
@@ -364,6 +367,8 @@ class Reconciler:
             secrets=self.cluster_keys.secrets(desired.incarnation),
             certificate=lambda: self.cluster_keys.own(self.incarnation),
             kubernetes=self._kubernetes,
+            etcd=self._etcd,
+            etcd_certificate=lambda: self.cluster_keys.for_etcd(self.incarnation),
             cluster=self._memory.cluster,
             tell=self._tell,
         )

@@ -1,7 +1,7 @@
 """The two cloud-init documents of a machine: user data (what to become) and meta data (who and where it is).
 
 https://cloudinit.readthedocs.io/en/latest/reference/datasources/vmware.html The step `machines` puts them into guest
-info. Nothing in them is secret for longer than the cluster's bootstrap token lives, but for the cluster's own CA key.
+info. Nothing in them is secret for longer than the cluster's bootstrap token lives, but for the keys of its CAs.
 """
 
 from __future__ import annotations
@@ -88,7 +88,13 @@ def _files(plan: NodePlan, configuration: Configuration, secrets: ClusterSecrets
     files = [
         _file("/etc/kubernetes/pki/ca.crt", secrets.ca_certificate, "0644"),
         _file("/etc/kubernetes/pki/ca.key", secrets.ca_key),
+        # kubeadm joins a control-plane node only where it finds all of these (its `SharedCertificateExists`).
         _file("/etc/kubernetes/pki/sa.key", secrets.service_account_key),
+        _file("/etc/kubernetes/pki/sa.pub", secrets.service_account_public_key),
+        _file("/etc/kubernetes/pki/front-proxy-ca.crt", secrets.front_proxy_ca_certificate, "0644"),
+        _file("/etc/kubernetes/pki/front-proxy-ca.key", secrets.front_proxy_ca_key),
+        _file("/etc/kubernetes/pki/etcd/ca.crt", secrets.etcd_ca_certificate, "0644"),
+        _file("/etc/kubernetes/pki/etcd/ca.key", secrets.etcd_ca_key),
     ]
     if plan.join is None:
         files.append(_file(KUBEADM_FILE, kubeadm.init_configuration(plan.name, configuration, secrets)))

@@ -46,8 +46,18 @@ class ClusterSecrets:
 
     ca_certificate: str
     ca_key: str = field(repr=False)
+    etcd_ca_certificate: str
+    etcd_ca_key: str = field(repr=False)
+    front_proxy_ca_certificate: str
+    front_proxy_ca_key: str = field(repr=False)
     service_account_key: str = field(repr=False)
     bootstrap_token: str = field(repr=False)
+
+    @property
+    def service_account_public_key(self) -> str:
+        public = _load(self.service_account_key).public_key()
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return public.public_bytes(serialization.Encoding.PEM, form).decode()
 
     @property
     def ca_hash(self) -> str:
@@ -71,11 +81,21 @@ def cluster_secrets(seed: bytes, gateway_id: str, incarnation: int) -> ClusterSe
         info = f"pcg cluster {what} v1 {gateway_id} {incarnation}".encode()
         return HKDF(hashes.SHA256(), length=length, salt=b"pcg cluster", info=info).derive(seed)
 
-    ca_key = _key(derive("ca", 48))
+    def authority(what: str, name: str) -> tuple[str, str]:
+        key = _key(derive(what, 48))
+        return _ca(key, derive(f"{what} serial", 16), name), _pem(key)
+
+    ca_certificate, ca_key = authority("ca", "kubernetes")
+    etcd_certificate, etcd_key = authority("etcd ca", "etcd-ca")
+    front_certificate, front_key = authority("front proxy ca", "front-proxy-ca")
     token = "".join(_TOKEN_ALPHABET[value % len(_TOKEN_ALPHABET)] for value in derive("bootstrap token", 22))
     return ClusterSecrets(
-        ca_certificate=_ca(ca_key, derive("ca serial", 16)),
-        ca_key=_pem(ca_key),
+        ca_certificate=ca_certificate,
+        ca_key=ca_key,
+        etcd_ca_certificate=etcd_certificate,
+        etcd_ca_key=etcd_key,
+        front_proxy_ca_certificate=front_certificate,
+        front_proxy_ca_key=front_key,
         service_account_key=_pem(_key(derive("service account", 48))),
         bootstrap_token=f"{token[:6]}.{token[6:]}",
     )
@@ -85,6 +105,15 @@ def client_certificate(
     secrets: ClusterSecrets, now: datetime, *, name: str = "pcg-gateway", lifetime: timedelta = ADMIN_LIFETIME
 ) -> ClientCertificate:
     """An administrator of the cluster (O=system:masters), dated a day back and good for `lifetime` from now on."""
+    return _client(secrets.ca_certificate, secrets.ca_key, now, name, lifetime)
+
+
+def etcd_client_certificate(secrets: ClusterSecrets, now: datetime) -> ClientCertificate:
+    """For etcd's own API, which knows no groups: whoever its CA vouches for may do everything."""
+    return _client(secrets.etcd_ca_certificate, secrets.etcd_ca_key, now, "pcg-gateway", ADMIN_LIFETIME)
+
+
+def _client(ca: str, ca_key: str, now: datetime, name: str, lifetime: timedelta) -> ClientCertificate:
     key = ec.generate_private_key(ec.SECP256R1())
     not_after = now + lifetime
     subject = x509.Name(
@@ -93,7 +122,7 @@ def client_certificate(
             x509.NameAttribute(NameOID.COMMON_NAME, name),
         ]
     )
-    issuer = x509.load_pem_x509_certificate(secrets.ca_certificate.encode()).subject
+    issuer = x509.load_pem_x509_certificate(ca.encode()).subject
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -104,7 +133,7 @@ def client_certificate(
         .not_valid_after(not_after)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .sign(_load(secrets.ca_key), hashes.SHA256())
+        .sign(_load(ca_key), hashes.SHA256())
     )
     return ClientCertificate(
         certificate.public_bytes(serialization.Encoding.PEM).decode(), _pem(key), not_after.replace(microsecond=0)
@@ -116,9 +145,9 @@ def _key(material: bytes) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(int.from_bytes(material, "big") % (_P256_ORDER - 1) + 1, ec.SECP256R1())
 
 
-def _ca(key: ec.EllipticCurvePrivateKey, serial: bytes) -> str:
+def _ca(key: ec.EllipticCurvePrivateKey, serial: bytes, common_name: str) -> str:
     """The same bytes every time: the signature too (RFC 6979)."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

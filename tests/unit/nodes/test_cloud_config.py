@@ -17,7 +17,13 @@ SECRETS = cluster_secrets(b"s" * 32, "gateway-1", 1)
 SHARED = "127.64.0.9"
 JET = "/etc/kubernetes/addons/jet.yaml"
 KUBE_VIP = "/etc/kubernetes/manifests/kube-vip.yaml"
-PKI = {"/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key", "/etc/kubernetes/pki/sa.key"}
+PKI = {
+    f"/etc/kubernetes/pki/{name}"
+    for name in (
+        *("ca.crt", "ca.key", "sa.key", "sa.pub"),
+        *("front-proxy-ca.crt", "front-proxy-ca.key", "etcd/ca.crt", "etcd/ca.key"),
+    )
+}
 
 
 def configuration(**sections: Any) -> Configuration:
@@ -79,8 +85,12 @@ def test_every_node_gets_the_clusters_ca_and_keys_which_only_root_may_read() -> 
         assert found["/etc/kubernetes/pki/ca.crt"] == SECRETS.ca_certificate
         assert found["/etc/kubernetes/pki/ca.key"] == SECRETS.ca_key
         assert found["/etc/kubernetes/pki/sa.key"] == SECRETS.service_account_key
+        assert "PUBLIC KEY" in found["/etc/kubernetes/pki/sa.pub"]
+        assert found["/etc/kubernetes/pki/etcd/ca.key"] == SECRETS.etcd_ca_key
+        assert found["/etc/kubernetes/pki/front-proxy-ca.key"] == SECRETS.front_proxy_ca_key
         modes = {entry["path"]: entry["permissions"] for entry in document["write_files"]}
-        assert {path for path, mode in modes.items() if mode != "0600"} == {"/etc/kubernetes/pki/ca.crt"}
+        public = {path for path, mode in modes.items() if mode != "0600"}
+        assert public == {path for path in PKI if path.endswith(".crt")}
         assert {entry["owner"] for entry in document["write_files"]} == {"root:root"}
 
 
@@ -170,7 +180,7 @@ def test_no_manifest_carries_a_secret_and_no_document_the_vcenters_account() -> 
         assert "administrator-of-everything" not in text
         assert "password" not in text.lower()
         assert not any("kind: Secret\n" in content for content in files(document).values())
-        assert text.count("PRIVATE KEY") == 4  # the CA's and the service accounts', each with its end
+        assert text.count("PRIVATE KEY") == 8  # of three CAs and of the service accounts, each with its end
 
 
 def test_the_bootstrap_token_stands_in_the_kubeadm_file_alone() -> None:

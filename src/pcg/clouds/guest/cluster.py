@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from pcg.clock import Clock
 from pcg.clouds.guest.disk import MachineDisk
+from pcg.clouds.guest.etcd_api import etcd_application
 from pcg.clouds.guest.kubernetes_api.app import build_application
 from pcg.clouds.guest.kubernetes_api.status import etcd_unavailable
 from pcg.clouds.guest.kubernetes_api.store import ObjectStore
@@ -40,6 +41,7 @@ class Cluster:
         self.store = ObjectStore(clock.now, self._guard, self._persist)
         self._alive: dict[str, MachineDisk] = {}
         self._application: ASGIApp | None = None
+        self.etcd: ASGIApp = etcd_application(self)
 
     @property
     def available(self) -> bool:
@@ -96,18 +98,19 @@ class Cluster:
         return True
 
     def stop_member(self, member: str) -> None:
-        if self._alive.pop(member, None) is not None:
-            self.store.touch()
+        self._alive.pop(member, None)
+        self.store.touch()  # also for a member that was removed before: what its node held is free now
 
-    def remove_dead_members(self, nodes: set[str]) -> None:
-        """Forget dead members whose Node object is gone: what Cluster API's control-plane controller does in a real
-        cluster, kept here because no such controller runs in this one.
-        """
-        gone = {member for member in self.members if member not in nodes and member not in self._alive}
-        if gone and self.available:
-            self.members -= gone
-            self._persist()
-            self.store.touch()
+    def remove_member(self, member: str) -> bool:
+        """False where the rest would have no majority (etcd's --strict-reconfig-check)."""
+        rest = self.members - {member}
+        if 2 * len(rest & self._alive.keys()) <= len(rest):
+            return False
+        self.members = rest
+        self._alive.pop(member, None)
+        self._persist()
+        self.store.touch()
+        return True
 
     def set_running(self, node: str, running: bool) -> None:
         """Called by the node's kubelet as it starts and ends."""

@@ -87,7 +87,6 @@ class Controllers:
 
     def _collect_garbage(self) -> None:
         nodes = {node["metadata"]["name"] for node in self._store.select("nodes")}
-        self._cluster.remove_dead_members(nodes)
         owners = {deployment["metadata"]["uid"] for deployment in self._store.select("deployments")}
         for pod in self._store.select("pods"):
             orphan = any(owner["uid"] not in owners for owner in pod["metadata"].get("ownerReferences", ()))

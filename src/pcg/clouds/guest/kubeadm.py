@@ -24,6 +24,7 @@ from pcg.clouds.guest.kubeadm_config import (
     ConfigError,
     InitConfig,
     JoinConfig,
+    check_shared_files,
     checked_node_name,
     init_config,
     join_config,
@@ -32,7 +33,18 @@ from pcg.clouds.guest.kubeadm_config import (
 from pcg.clouds.guest.kubernetes_api.authentication import ADMINISTRATORS, token_secret
 from pcg.clouds.guest.kubernetes_api.status import StatusError
 from pcg.clouds.guest.logs import GuestLogs
-from pcg.clouds.guest.node import API_PORT, REGISTRATION_FILE, SERVING_FILE, SERVING_KEY_FILE, Node, registration
+from pcg.clouds.guest.node import (
+    API_PORT,
+    ETCD_CA_FILE,
+    ETCD_CA_KEY_FILE,
+    ETCD_SERVING_FILE,
+    ETCD_SERVING_KEY_FILE,
+    REGISTRATION_FILE,
+    SERVING_FILE,
+    SERVING_KEY_FILE,
+    Node,
+    registration,
+)
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
@@ -125,6 +137,8 @@ class Kubeadm:
         name = checked_node_name(config.node_name or self._host_name)
         self._say("[preflight] Running pre-flight checks")
         authority = load_authority(self._disk) if config.control_plane else None
+        if authority is not None:
+            check_shared_files(self._disk)
         ca, cluster = await self._discover(config)
         # The wait for another node's API server is that node's time, not this one's: joining begins here.
         if authority is not None and public_key_hash(ca) != public_key_hash(authority.pem):
@@ -226,6 +240,11 @@ class Kubeadm:
         certificate, key = authority.serving(names, addresses, self._environment.clock.now())
         self._disk.write(SERVING_FILE, certificate)
         self._disk.write(SERVING_KEY_FILE, key, 0o600)
+        etcd = load_authority(self._disk, ETCD_CA_FILE, ETCD_CA_KEY_FILE)
+        now = self._environment.clock.now()
+        certificate, key = etcd.serving(["localhost", name], [self._address, "127.0.0.1"], now)
+        self._disk.write(ETCD_SERVING_FILE, certificate)
+        self._disk.write(ETCD_SERVING_KEY_FILE, key, 0o600)
 
     def _write_node_files(
         self,

@@ -15,11 +15,16 @@ import yaml
 from pcg.clouds.guest.certificates import Authority
 from pcg.clouds.guest.disk import MachineDisk
 from pcg.clouds.guest.kubernetes_api.resources import NAME
-from pcg.clouds.guest.node import API_PORT, CA_FILE, CA_KEY_FILE
+from pcg.clouds.guest.node import API_PORT, CA_FILE, CA_KEY_FILE, ETCD_CA_FILE, ETCD_CA_KEY_FILE
 from pcg.errors import InvalidInput
 
 _VERSIONS = ("kubeadm.k8s.io/v1beta3", "kubeadm.k8s.io/v1beta4")
 _TOKEN = re.compile(r"^[a-z0-9]{6}\.[a-z0-9]{16}$")
+SHARED_FILES = (
+    *("/etc/kubernetes/pki/sa.key", "/etc/kubernetes/pki/sa.pub"),
+    *("/etc/kubernetes/pki/front-proxy-ca.crt", "/etc/kubernetes/pki/front-proxy-ca.key"),
+    *(ETCD_CA_FILE, ETCD_CA_KEY_FILE),
+)
 CONTROL_PLANE_TAINT = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
 
 
@@ -107,21 +112,32 @@ def checked_node_name(name: str) -> str:
     return name
 
 
-def load_authority(disk: MachineDisk) -> Authority:
-    """The CA that the user data wrote."""
-    certificate, key = disk.read(CA_FILE), disk.read(CA_KEY_FILE)
-    for path, text in ((CA_FILE, certificate), (CA_KEY_FILE, key)):
+def load_authority(disk: MachineDisk, certificate_file: str = CA_FILE, key_file: str = CA_KEY_FILE) -> Authority:
+    """A CA that the user data wrote."""
+    certificate, key = disk.read(certificate_file), disk.read(key_file)
+    for path, text in ((certificate_file, certificate), (key_file, key)):
         if text is None:
             raise ConfigError(
-                f"failure loading {'certificate' if path == CA_FILE else 'key'} for CA: couldn't load the file "
-                f"{path}: open {path}: no such file or directory"
+                f"failure loading {'certificate' if path == certificate_file else 'key'} for CA: couldn't load the "
+                f"file {path}: open {path}: no such file or directory"
             )
     try:
         return Authority.load(certificate or "", key or "")
     except ValueError as error:
         raise ConfigError(
-            f"failure loading key for CA: couldn't load the private key file {CA_KEY_FILE}: {error}"
+            f"failure loading key for CA: couldn't load the private key file {key_file}: {error}"
         ) from None
+
+
+def check_shared_files(disk: MachineDisk) -> None:
+    """What `kubeadm join` of a control-plane node wants to find beside the cluster's CA (`SharedCertificateExists`)."""
+    for path in SHARED_FILES:
+        if not disk.exists(path):
+            raise ConfigError(
+                "one or more conditions for hosting a new control plane instance is not satisfied.\n\n"
+                f"failure loading {path.rpartition('/')[2]}: couldn't load the file {path}: open {path}: "
+                "no such file or directory"
+            )
 
 
 def _documents(disk: MachineDisk, path: str) -> dict[str, dict[str, Any]]:

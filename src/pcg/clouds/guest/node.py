@@ -10,11 +10,13 @@ import asyncio
 from typing import Any, NoReturn
 
 import yaml
+from starlette.types import ASGIApp
 
 from pcg.clouds.guest.api_servers import ApiServer, Listener
 from pcg.clouds.guest.cluster import Cluster
 from pcg.clouds.guest.disk import MachineDisk
 from pcg.clouds.guest.environment import Environment
+from pcg.clouds.guest.etcd_api import CLIENT_PORT
 from pcg.clouds.guest.kubelet import Kubelet
 from pcg.clouds.guest.kubernetes_api.resources import Object
 from pcg.clouds.guest.logs import GuestLogs
@@ -23,6 +25,10 @@ from pcg.clouds.guest.waiting import event_or_time
 API_PORT = 6443
 CA_FILE = "/etc/kubernetes/pki/ca.crt"
 CA_KEY_FILE = "/etc/kubernetes/pki/ca.key"
+ETCD_CA_FILE = "/etc/kubernetes/pki/etcd/ca.crt"
+ETCD_CA_KEY_FILE = "/etc/kubernetes/pki/etcd/ca.key"
+ETCD_SERVING_FILE = "/etc/kubernetes/pki/etcd/server.crt"
+ETCD_SERVING_KEY_FILE = "/etc/kubernetes/pki/etcd/server.key"
 SERVING_FILE = "/etc/kubernetes/pki/apiserver.crt"
 SERVING_KEY_FILE = "/etc/kubernetes/pki/apiserver.key"
 REGISTRATION_FILE = "/var/lib/kubelet/registration.yaml"
@@ -55,9 +61,13 @@ class Node:
         self._logs = logs
         self._environment = environment
         self._listeners: dict[str, Listener] = {}
+        self._etcd: Listener | None = None
 
     async def start_api(self) -> None:
-        """Serve on the node's own address. Raises OSError when that cannot be listened on."""
+        """Serve on the node's own address, etcd first. Raises OSError when that cannot be listened on."""
+        if self._etcd is None:
+            etcd = self._server(self.cluster.etcd, ETCD_CA_FILE, ETCD_SERVING_FILE, ETCD_SERVING_KEY_FILE)
+            self._etcd = await self._environment.servers.open(self.address, CLIENT_PORT, etcd)
         await self._listen(self.address)
 
     async def restart_api(self) -> None:
@@ -95,8 +105,9 @@ class Node:
 
     def close(self) -> None:
         """At once, as pulling the plug does."""
-        for listener in self._listeners.values():
+        for listener in [*self._listeners.values(), *([self._etcd] if self._etcd else [])]:
             listener.close()
+        self._etcd = None
         for address, holder in list(self.cluster.address_holders.items()):
             if holder == self.name:
                 del self.cluster.address_holders[address]
@@ -141,13 +152,12 @@ class Node:
         return None
 
     async def _listen(self, address: str) -> None:
-        server = ApiServer(
-            self.cluster.application,
-            self._disk.read(CA_FILE) or "",
-            self._disk.path(SERVING_FILE),
-            self._disk.path(SERVING_KEY_FILE),
-        )
+        server = self._server(self.cluster.application, CA_FILE, SERVING_FILE, SERVING_KEY_FILE)
         self._listeners[address] = await self._environment.servers.open(address, API_PORT, server)
+
+    def _server(self, application: ASGIApp, ca: str, certificate: str, key: str) -> ApiServer:
+        disk = self._disk
+        return ApiServer(application, disk.read(ca) or "", disk.path(certificate), disk.path(key))
 
 
 def registration(name: str, labels: dict[str, str], taints: list[Any]) -> Object:

@@ -10,6 +10,7 @@ from pcg.clouds.base import MachineSpec, ObservedMachine, PowerState, TaskState,
 from pcg.errors import AskPerson, Conflict, PcgError, TryAgain
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.addresses import free_address, new_slot
+from pcg.gateway.steps.departures import take_leave
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.model.configuration import Placement
 from pcg.model.naming import instance_uuid, machine_mark, machine_name, parse_machine_mark
@@ -126,7 +127,7 @@ async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:
         slot.task, slot.phase = under_way.id, "creating"
         return _under_way(slot, name)
     if slot.phase in ("made", "started", "up", "lost"):
-        slot = _replacement(situation, slot, name)
+        slot = await _replacement(situation, slot, name)
         name = slot_name(situation, slot)
     if slot.kind == "join" and situation.api_address is None:
         # A joining node is told the API server's address: without a shared one it must be known first.
@@ -142,8 +143,11 @@ async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:
     return _under_way(slot, name)
 
 
-def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
-    """A machine that was there is gone: a new one under a new ordinal, unless it was all of a cluster."""
+async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
+    """A machine that was there is gone: a new one under a new ordinal, unless it was all of a cluster.
+
+    The lost one leaves the cluster first (`departures`).
+    """
     cluster = situation.cluster
     if slot.phase != "lost":
         slot.phase = "lost"
@@ -155,8 +159,10 @@ def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
             "The gateway cluster is lost: its only machine is gone.",
             reason="cluster-lost",
             evidence=[f"{name} does not exist any more"],
-            remedy=["Reset the gateway and configure it again: a new cluster is built."],
+            remedy=["Rebuild the gateway: reset it and configure it again. A new cluster is built."],
         )
+    if cluster.formed:
+        await take_leave(situation, name)
     cluster.slots.remove(slot)
     return new_slot(situation)
 

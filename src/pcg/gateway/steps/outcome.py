@@ -10,6 +10,7 @@ import pcg
 from pcg.clock import Clock
 from pcg.clouds.base import CloudTask, Connection, ObservedMachine
 from pcg.errors import PcgError
+from pcg.gateway.etcd_api import EtcdFactory
 from pcg.gateway.kubernetes_api import KubernetesFactory
 from pcg.gateway.memory import ClusterMemory
 from pcg.model.configuration import Configuration
@@ -67,6 +68,8 @@ class Situation:
     secrets: ClusterSecrets
     certificate: Callable[[], ClientCertificate]
     kubernetes: KubernetesFactory
+    etcd: EtcdFactory
+    etcd_certificate: Callable[[], ClientCertificate]
     cluster: ClusterMemory
     tell: Callable[..., None]
     """commit an event and whatever of the cluster's memory changed: tell(reason, message, severity=…, machine=…)"""

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pcg.clock import LoopClock
+from pcg.clouds.guest.api_servers import InProcessTransport
 from pcg.clouds.guest.cluster import ETCD_FILE
+from pcg.errors import TryAgain, Unreachable
+from pcg.gateway.etcd_api import EtcdApi
+from pcg.nodes.pki import etcd_client_certificate
 
-from .lab import SHARED, Lab, condition, node_machine, running_lab
+from .lab import ADMINISTRATOR, SECRETS, SHARED, Lab, condition, drop_file, given, node_machine, running_lab
 
 pytestmark = pytest.mark.looptime
 
@@ -34,6 +42,16 @@ def holder(lab: Lab) -> str:
 
 def address(lab: Lab, machine: str) -> str:
     return lab.hypervisor.addresses[machine] or ""
+
+
+@asynccontextmanager
+async def open_member(lab: Lab, machine: str, certificate: str = "") -> AsyncIterator[EtcdApi]:
+    """etcd on that machine, as the gateway asks it."""
+    certificate = certificate or etcd_client_certificate(SECRETS, datetime(2026, 1, 1, tzinfo=UTC)).certificate
+    servers = lab.runner.api_servers
+    transport = InProcessTransport(servers, ca=SECRETS.etcd_ca_certificate, certificate=certificate)
+    async with httpx.AsyncClient(transport=transport, base_url=f"https://{address(lab, machine)}:2379") as client:
+        yield EtcdApi(client)
 
 
 async def test_the_first_node_holds_the_control_plane_address(tmp_path: Path) -> None:
@@ -169,19 +187,56 @@ async def test_every_living_members_disk_holds_the_same(tmp_path: Path) -> None:
         assert first["members"] == ["node-1", "node-2", "node-3"]
 
 
-async def test_a_deleted_node_is_forgotten_as_a_member_and_can_be_replaced(tmp_path: Path) -> None:
+async def test_a_deleted_nodes_member_can_be_removed_and_replaced(tmp_path: Path) -> None:
     async with running_lab(tmp_path, LoopClock()) as lab:
         await three_nodes(lab)
         lab.hypervisor.delete("vm-2")
         await asyncio.sleep(1)
         await lab.send("DELETE", "/api/v1/nodes/node-2", address=SHARED)
-        await asyncio.sleep(1)
+        async with open_member(lab, "vm-1") as etcd:
+            members = await etcd.members()
+            assert sorted(members) == ["node-1", "node-2", "node-3"]
+            await etcd.remove(members["node-2"])
+            await etcd.remove(members["node-2"])  # gone is gone
+            assert sorted(await etcd.members()) == ["node-1", "node-3"]
         assert json.loads(lab.log(ETCD_FILE))["members"] == ["node-1", "node-3"]
         lab.hypervisor.put(node_machine(4, 3))
         await lab.until(lambda: ready(lab, {"node-1", "node-3", "node-4"}))
         lab.hypervisor.power("vm-1", on=False)
         await asyncio.sleep(1)
         assert (await lab.get("/readyz", address(lab, "vm-3"))).status_code == 200
+
+
+async def test_etcd_hears_who_its_own_ca_vouches_for_and_removes_nobody_without_a_majority(tmp_path: Path) -> None:
+    async with running_lab(tmp_path, LoopClock()) as lab:
+        await three_nodes(lab)
+        with pytest.raises(Unreachable):
+            async with open_member(lab, "vm-1", ADMINISTRATOR) as etcd:
+                await etcd.members()
+        async with open_member(lab, "vm-1") as etcd:
+            members = await etcd.members()
+            lab.hypervisor.power("vm-2", on=False)
+            await asyncio.sleep(1)
+            with pytest.raises(TryAgain) as caught:
+                await etcd.remove(members["node-3"])
+            assert "not enough started members" in str(caught.value.evidence)
+            lab.hypervisor.power("vm-3", on=False)
+            await asyncio.sleep(1)
+            with pytest.raises(TryAgain) as caught:
+                await etcd.members()
+            assert "no leader" in str(caught.value.evidence)
+
+
+@pytest.mark.parametrize("path", ["sa.pub", "front-proxy-ca.key", "etcd/ca.crt"])
+async def test_a_control_plane_node_without_a_shared_file_does_not_join(tmp_path: Path, path: str) -> None:
+    async with running_lab(tmp_path, LoopClock()) as lab:
+        lab.hypervisor.put(node_machine(1, 3))
+        await lab.nodes_are_ready(1, SHARED)
+        file = f"/etc/kubernetes/pki/{path}"
+        lab.hypervisor.put(given(node_machine(2, 3), lambda document: drop_file(document, file)))
+        told = f"couldn't load the file {file}: open {file}: no such file or directory"
+        await lab.until(lambda: told in lab.output("node-2"))
+        assert await lab.ready_nodes(SHARED) == ["node-1"]
 
 
 async def test_jet_moves_to_a_living_node_after_the_eviction_time(tmp_path: Path) -> None:

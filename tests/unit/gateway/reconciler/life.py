@@ -196,6 +196,7 @@ async def living(folder: Path, cloud: MoodyCloud | None = None) -> AsyncIterator
         clock=LoopClock(),
         cloud_of=lambda kind: cloud,
         kubernetes=kubernetes.open,
+        etcd=kubernetes.open,
     )
     life = Life(reconciler, cloud, store, kubernetes, asyncio.create_task(reconciler.run()))
     life.desired = reconciler.desired or life.desired

@@ -134,6 +134,9 @@ class ClusterDouble:
     deleted_pods: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     """each at which it was opened"""
+    etcd_members: list[str] = field(default_factory=list)
+    etcd_errors: dict[str, Exception] = field(default_factory=dict)
+    """by the address that is asked"""
 
     @asynccontextmanager
     async def open(self, address: str, secrets: Any, certificate: Any) -> AsyncIterator[Any]:
@@ -150,7 +153,16 @@ class ClusterDouble:
 
     async def delete_node(self, name: str) -> None:
         self.removed.append(name)
-        self.ready_nodes.pop(name)
+        self.ready_nodes.pop(name, None)
+
+    async def members(self) -> dict[str, str]:
+        error = self.etcd_errors.get(self.addresses[-1])
+        if error is not None:
+            raise error
+        return {name: f"id of {name}" for name in self.etcd_members}
+
+    async def remove(self, member: str) -> None:
+        self.etcd_members.remove(member.removeprefix("id of "))
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
         return {"metadata": {"name": name}} if self.deployed else None
@@ -226,6 +238,8 @@ def situation(
         "secrets": secrets(),
         "certificate": lambda: ClientCertificate("certificate", "key", LoopClock().now()),
         "kubernetes": cluster.open,
+        "etcd": cluster.open,
+        "etcd_certificate": lambda: ClientCertificate("certificate", "key", LoopClock().now()),
         "cluster": memory,
         "tell": tell,
         "connection": cloud,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pcg.clouds.base import CloudTask, PowerState, TaskState
-from pcg.errors import AskPerson, Conflict, ResourcesMissing, Unreachable
+from pcg.errors import AskPerson, Conflict, ResourcesMissing, TryAgain, Unreachable
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.machines import LOOK_AGAIN_SECONDS, machines
 from pcg.gateway.steps.outcome import Done, Wait
@@ -183,6 +183,45 @@ async def test_a_machine_deleted_by_someone_is_replaced_under_a_new_ordinal_that
     assert await machines(made.situation) == Wait(f"making {name_of(4)}")
     assert made.told[0] == ("MachineDeletedOutside", name_of(1))
     assert [(slot.ordinal, slot.kind) for slot in made.slots] == [(2, "join"), (3, "join"), (4, "join")]
+
+
+async def test_before_it_is_replaced_a_lost_machine_leaves_etcd_and_the_cluster() -> None:
+    there = tuple(machine(number, address=f"127.64.0.1{number}") for number in (2, 3))
+    made = situation(THREE, *three(phase="up"), machines=there, formed=True)
+    made.cluster.etcd_members = [name_of(1), name_of(2), name_of(3)]
+    made.cluster.etcd_errors = {"127.64.0.12:2379": Unreachable("silent", reason="connect")}
+    await machines(made.situation)
+    assert made.cluster.etcd_members == [name_of(2), name_of(3)]
+    assert made.cluster.removed == [name_of(1)]
+    assert made.cluster.addresses == ["127.64.0.12:2379", "127.64.0.13:2379", "127.64.0.9:6443"]
+    assert made.reasons == ["MachineDeletedOutside", "EtcdMemberRemoved", "NodeRemoved", "MachineCreating"]
+
+
+async def test_while_no_member_answers_nothing_is_made_in_its_place() -> None:
+    there = tuple(machine(number, address=f"127.64.0.1{number}") for number in (2, 3))
+    made = situation(THREE, *three(phase="up"), machines=there, formed=True)
+    silent = Unreachable("silent", reason="connect")
+    made.cluster.etcd_errors = {"127.64.0.12:2379": silent, "127.64.0.13:2379": silent}
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            await machines(made.situation)
+    assert made.cloud.made == []
+    assert made.reasons == ["MachineDeletedOutside"]
+
+
+async def test_an_etcd_without_a_majority_is_waited_for_while_there_can_be_one_and_is_a_lost_cluster_otherwise() -> (
+    None
+):
+    refused = TryAgain("refused", reason="etcd-refused", evidence=["etcdserver: no leader"])
+    for left, expected in (((2, 3), TryAgain), ((2,), AskPerson)):
+        there = tuple(machine(number, address=f"127.64.0.1{number}") for number in left)
+        made = situation(THREE, *three(phase="up"), machines=there, formed=True)
+        made.cluster.etcd_errors = {"127.64.0.12:2379": refused}
+        with pytest.raises(expected) as caught:
+            await machines(made.situation)
+        assert "etcdserver: no leader" in caught.value.evidence
+        assert caught.value.reason == ("cluster-lost" if expected is AskPerson else "etcd-refused")
+        assert made.cloud.made == []
 
 
 async def test_the_only_machine_of_a_formed_cluster_gone_is_a_lost_cluster() -> None:

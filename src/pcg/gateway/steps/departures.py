@@ -1,0 +1,54 @@
+"""What a machine that is gone leaves behind in the cluster: its seat in etcd's quorum and its Node object.
+
+Both are removed before another machine takes its place: with the dead member still counted, each loss would bring the
+cluster nearer to having no majority. Called by the step `machines`.
+"""
+
+from __future__ import annotations
+
+from pcg.clouds.base import ObservedMachine
+from pcg.errors import AskPerson, TryAgain, Unreachable
+from pcg.gateway.etcd_api import CLIENT_PORT
+from pcg.gateway.steps.outcome import Situation
+from pcg.model.states import Severity
+
+
+async def take_leave(situation: Situation, name: str) -> None:
+    """Raises Unreachable or TryAgain, to come back later, and AskPerson (`cluster-lost`) without a majority."""
+    others = [machine for machine in situation.machines if machine.address and machine.name != name]
+    try:
+        await _leave_etcd(situation, name, others)
+    except TryAgain as error:
+        slots = len(situation.cluster.slots)
+        if 2 * len(situation.machines) > slots:
+            raise
+        raise AskPerson(
+            "The gateway cluster is lost: etcd has no majority any more.",
+            reason="cluster-lost",
+            evidence=[f"{len(situation.machines)} of {slots} machines are left", *error.evidence],
+            cause="Too many of the control-plane machines are gone: the others can no longer agree on what etcd held.",
+            remedy=["Rebuild the gateway: reset it and configure it again. A new cluster is built."],
+        ) from error
+    if situation.api_address is None:
+        return
+    async with situation.kubernetes(situation.api_address, situation.secrets, situation.certificate()) as api:
+        await api.delete_node(name)
+    situation.tell("NodeRemoved", "Its machine is gone, so its Node object was removed.", machine=name)
+
+
+async def _leave_etcd(situation: Situation, name: str, others: list[ObservedMachine]) -> None:
+    """Asks the members that are left, one after the other, until one answers."""
+    unheard: Unreachable | None = None
+    for machine in others:
+        address = f"{machine.address}:{CLIENT_PORT}"
+        try:
+            async with situation.etcd(address, situation.secrets, situation.etcd_certificate()) as etcd:
+                member = (await etcd.members()).get(name)
+                if member is not None:
+                    await etcd.remove(member)
+                    message = "Its machine is gone, so it was removed from etcd's members."
+                    situation.tell("EtcdMemberRemoved", message, Severity.WARNING, machine=name)
+                return
+        except Unreachable as error:
+            unheard = error
+    raise unheard or TryAgain("No machine of the cluster is left to ask for etcd's members.", reason="etcd-unreachable")
