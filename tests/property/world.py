@@ -82,6 +82,10 @@ class World:
         assert self.desired is not None
         await self._want(mode="idle", incarnation=self.desired.incarnation + 1, jet_token=None)
 
+    async def rebuild(self) -> None:
+        assert self.desired is not None
+        await self._want(incarnation=self.desired.incarnation + 1, jet_token=seal(KEYS.public_sealing, b"another"))
+
     async def delete(self) -> None:
         await self._want(mode="delete", jet_token=None)
 

@@ -25,6 +25,7 @@ for command in (
     views.machines,
     changes.pairing_code,
     changes.reset,
+    changes.rebuild,
     changes.agree,
     changes.delete,
     changes.kubeconfig,

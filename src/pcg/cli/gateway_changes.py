@@ -77,6 +77,22 @@ def reset(name: str, yes: bool) -> None:
     asyncio.run(run())
 
 
+@click.command("rebuild")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rebuild(name: str, yes: bool) -> None:
+    """A new gateway cluster with the same configuration: for a cluster that is lost."""
+    if not yes:
+        click.confirm(f"Remove all machines of gateway {name} and build new ones?", abort=True, err=True)
+
+    async def run() -> None:
+        async with open_console() as console:
+            gateway = await console.gateway(name)
+            await console.call("POST", f"/gateways/{gateway['id']}/rebuild")
+
+    asyncio.run(run())
+
+
 @click.command("agree")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")

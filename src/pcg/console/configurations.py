@@ -5,8 +5,6 @@ The console holds credentials as ciphertext only. Jet's token is made here, seal
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import secrets
@@ -20,20 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pcg.clock import Clock
 from pcg.console.audit import record
 from pcg.console.auth import Action, Actor, require, token_hash
-from pcg.console.gateway_state import RUN, agreed_unsaved, machines_of, status_of
+from pcg.console.configuration_checks import check_ciphertext, check_no_nul, check_standing
+from pcg.console.gateway_state import RUN, agreed_unsaved
 from pcg.console.gateways import find, not_behind, not_deleting, registered
 from pcg.console.store.database import Database
 from pcg.console.store.models import ConfigurationVersion, Gateway
 from pcg.console.streams import Streams, Topic
 from pcg.console.views import ConfigurationView, CredentialsView
 from pcg.errors import Conflict, InvalidInput, NotFound
-from pcg.model.cluster_changes import WAY_OUT, fixed_parts, refused_change
-from pcg.model.configuration import Configuration, parse_configuration
+from pcg.model.configuration import parse_configuration
 from pcg.sealing.boxes import seal
-
-MAXIMUM_CIPHERTEXT = 65536
-_SEALED_OVERHEAD = 48
-"""bytes that libsodium's sealed box adds; anything shorter cannot be one"""
 
 
 @dataclass(frozen=True)
@@ -79,9 +73,9 @@ class Configurations:
         """
         configuration, notices = parse_configuration(document)
         wanted = configuration.model_dump(mode="json", by_alias=True)
-        _check_no_nul(wanted)
+        check_no_nul(wanted)
         if ciphertext is not None:
-            _check_ciphertext(ciphertext)
+            check_ciphertext(ciphertext)
         now = self._clock.now()
         async with self._database.write() as session:
             row = await find(session, gateway_id, to_change=True)
@@ -97,7 +91,7 @@ class Configurations:
                     field_name="cloud",
                     remedy=[f"Write cloud: {row.cloud}, or create another gateway."],
                 )
-            _check_standing(row, configuration)
+            check_standing(row, configuration)
             # The same again counts where the gateway runs something else that this console has lost.
             new = changed = row.mode != RUN or row.configuration != wanted or agreed_unsaved(row)
             if ciphertext is not None:
@@ -115,7 +109,7 @@ class Configurations:
 
         Raises InvalidInput, Conflict before registration or while deleting.
         """
-        _check_ciphertext(ciphertext)
+        check_ciphertext(ciphertext)
         now = self._clock.now()
         async with self._database.write() as session:
             row = await find(session, gateway_id, to_change=True)
@@ -129,6 +123,34 @@ class Configurations:
             self._streams.notify(gateway_id, Topic.DESIRED, Topic.STATUS)
         assert version is not None
         return CredentialsView(version=version)
+
+    async def rebuild(self, actor: Actor, gateway_id: str) -> ConfigurationView:
+        """Reset, and the same configuration again, in one: the present machines go, and a new cluster is built.
+
+        Raises NotFound while there is no configuration, Conflict before registration, while deleting, or while reset.
+        """
+        now = self._clock.now()
+        async with self._database.write() as session:
+            row = await find(session, gateway_id, to_change=True)
+            require(actor, Action.RESET, row)
+            require(actor, Action.CONFIGURE, row)
+            sealing_key = registered(row)
+            not_deleting(row)
+            not_behind(row)
+            if row.configuration is None or row.mode != RUN:
+                raise Conflict(
+                    f"Gateway {row.name} is not configured now, so there is nothing to rebuild.",
+                    reason="not-configured",
+                    remedy=["Configure it."],
+                )
+            row.incarnation += 1
+            row.reset_at = now
+            renew_jet_token(row, sealing_key)
+            record(session, now, actor, "gateway-rebuild", row, incarnation=row.incarnation)
+            self._change(session, row, row.configuration, sealing_key, actor, now)
+            view = ConfigurationView(generation=row.configuration_generation, configuration=row.configuration)
+        self._streams.notify(gateway_id, Topic.DESIRED, Topic.STATUS)
+        return view
 
     async def history(self, actor: Actor, gateway_id: str) -> list[ConfigurationView]:
         """Every configuration, the newest first."""
@@ -209,49 +231,3 @@ def _check_match(row: Gateway, if_match: str | None) -> None:
         evidence=[f"present: {present or 'none'}", f"yours: {if_match[:200]}"],
         remedy=["Get the present configuration, make the change in it, and put it again."],
     )
-
-
-def _check_standing(row: Gateway, wanted: Configuration) -> None:
-    """Told at once what the gateway would refuse. It decides: its newest machines may not be known here."""
-    if row.mode != RUN or row.configuration is None:
-        return
-    standing = [machine for machine in machines_of(status_of(row)) if machine.incarnation == row.incarnation]
-    present, _ = parse_configuration(row.configuration)
-    refused = refused_change(len(standing), fixed_parts(present), wanted) if standing else None
-    if refused is not None:
-        raise Conflict(
-            f"The cluster of gateway {row.name} cannot be changed so: {refused.field}.",
-            reason="needs-reset",
-            cause=refused.why,
-            evidence=[f"standing: {', '.join(sorted(machine.name for machine in standing))}"],
-            remedy=[WAY_OUT],
-            fields={"field": refused.field},
-        )
-
-
-def _check_no_nul(part: Any, where: str = "") -> None:
-    """No name in a cloud and no file of a node can hold one, and it would be told late and far from here."""
-    if isinstance(part, str) and "\0" in part:
-        raise InvalidInput(
-            f"The configuration is wrong: {where}: it holds a NUL character.",
-            reason="configuration-invalid",
-            field_name=where,
-            evidence=[f"{where}: it holds a NUL character"],
-        )
-    if isinstance(part, dict | list):
-        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
-            _check_no_nul(value, f"{where}.{key}".lstrip("."))
-
-
-def _check_ciphertext(ciphertext: str) -> None:
-    try:
-        data = base64.b64decode(ciphertext, validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if len(data) <= _SEALED_OVERHEAD or len(ciphertext) > MAXIMUM_CIPHERTEXT:
-        raise InvalidInput(
-            "Credentials are taken as ciphertext only: base64 of a box sealed to the gateway's key.",
-            reason="not-ciphertext",
-            field_name="ciphertext",
-            remedy=["Use `pcg gateway configure` or the page: both seal the password before it is kept anywhere."],
-        )

@@ -30,6 +30,7 @@ OPERATIONS = [
     "DELETE /api/v1/gateways/{gateway_id}",
     "POST /api/v1/gateways/{gateway_id}/pairing-code",
     "POST /api/v1/gateways/{gateway_id}/reset",
+    "POST /api/v1/gateways/{gateway_id}/rebuild",
     "POST /api/v1/gateways/{gateway_id}/agree-restored",
     "GET /api/v1/gateways/{gateway_id}/steps",
     "GET /api/v1/gateways/{gateway_id}/machines",

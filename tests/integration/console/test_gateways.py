@@ -168,6 +168,24 @@ async def test_reset_is_pending_at_once_and_cleaning_up_until_told(console: Cons
     assert desired.jet_token not in (None, before.jet_token)
 
 
+async def test_rebuild_wants_the_same_configuration_in_a_new_incarnation(console: Console):
+    gateway_id, _ = await console.registered()
+    refused = await console.client.post(f"/api/v1/gateways/{gateway_id}/rebuild")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "not-configured")
+    await console.client.put(f"/api/v1/gateways/{gateway_id}/configuration", json=CONFIGURATION)
+    before = await console.service.reports.desired_state(gateway_id)
+    answer = await console.client.post(f"/api/v1/gateways/{gateway_id}/rebuild")
+    assert (answer.status_code, answer.json()["state"]) == (200, "provisioning")
+    after = await console.service.reports.desired_state(gateway_id)
+    assert before is not None and after is not None
+    assert (after.mode, after.incarnation, after.generation) == ("run", before.incarnation + 1, before.generation + 1)
+    assert after.configuration == before.configuration
+    assert after.jet_token not in (None, before.jet_token)
+    assert (await console.client.post(f"/api/v1/gateways/{gateway_id}/reset")).status_code == 200
+    refused = await console.client.post(f"/api/v1/gateways/{gateway_id}/rebuild")
+    assert refused.json()["reason"] == "not-configured"
+
+
 async def test_a_gateway_that_never_registered_is_deleted_at_once(console: Console):
     gateway_id = await console.create()
     answer = await console.client.delete(f"/api/v1/gateways/{gateway_id}")

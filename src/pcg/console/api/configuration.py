@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from pcg.console.api.dependencies import ActorNeeded, ServiceNeeded
 from pcg.console.api.problems import problem_responses
-from pcg.console.configurations import MAXIMUM_CIPHERTEXT
+from pcg.console.configuration_checks import MAXIMUM_CIPHERTEXT
 from pcg.console.views import ConfigurationView, CredentialsView
 from pcg.errors import InvalidInput
 

@@ -68,6 +68,12 @@ def router() -> APIRouter:
         """Pending at once; the machines are removed meanwhile."""
         return await service.gateways.reset(actor, gateway_id)
 
+    @routes.post("/{gateway_id}/rebuild", responses=problem_responses(404, 409))
+    async def rebuild_gateway(actor: ActorNeeded, service: ServiceNeeded, gateway_id: str) -> GatewayView:
+        """A new cluster with the same configuration; the present machines are removed first."""
+        await service.configurations.rebuild(actor, gateway_id)
+        return await service.gateways.get(actor, gateway_id)
+
     @routes.post("/{gateway_id}/agree-restored", responses=problem_responses(404))
     async def agree_restored(actor: ActorNeeded, service: ServiceNeeded, gateway_id: str) -> GatewayView:
         """After a restore: this console's next change counts, though the gateway has a newer desired state.

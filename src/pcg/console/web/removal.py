@@ -1,4 +1,4 @@
-"""Reset and deletion of a gateway: each asks on a page of its own first and says what will happen."""
+"""Reset, rebuild and deletion of a gateway: each asks on a page of its own first and says what will happen."""
 
 from __future__ import annotations
 
@@ -24,6 +24,19 @@ def router(service: Service) -> APIRouter:
     @routes.post("/reset")
     async def reset(visitor: VisitorNeeded, typed: TypedByVisitor, gateway_id: str) -> Response:
         await service.gateways.reset(visitor.actor, gateway_id)
+        return RedirectResponse(f"/gateways/{gateway_id}", 303)
+
+    @routes.get("/rebuild")
+    async def ask_rebuild(request: Request, visitor: VisitorNeeded, gateway_id: str) -> Response:
+        gateway = await service.gateways.get(visitor.actor, gateway_id)
+        require(visitor.actor, Action.RESET, gateway)
+        require(visitor.actor, Action.CONFIGURE, gateway)
+        machines = await service.observations.machines(visitor.actor, gateway_id)
+        return page(request, visitor, "rebuild.html", gateway=gateway, machines=machines)
+
+    @routes.post("/rebuild")
+    async def rebuild(visitor: VisitorNeeded, typed: TypedByVisitor, gateway_id: str) -> Response:
+        await service.configurations.rebuild(visitor.actor, gateway_id)
         return RedirectResponse(f"/gateways/{gateway_id}", 303)
 
     @routes.get("/delete")

@@ -12,6 +12,10 @@ from pcg.gateway.etcd_api import CLIENT_PORT
 from pcg.gateway.steps.outcome import Situation
 from pcg.model.states import Severity
 
+REBUILD = (
+    "Rebuild the gateway, on its page or by `pcg gateway rebuild NAME`: a new cluster with the same configuration."
+)
+
 
 async def take_leave(situation: Situation, name: str) -> None:
     """Raises Unreachable or TryAgain, to come back later, and AskPerson (`cluster-lost`) without a majority."""
@@ -27,7 +31,7 @@ async def take_leave(situation: Situation, name: str) -> None:
             reason="cluster-lost",
             evidence=[f"{len(situation.machines)} of {slots} machines are left", *error.evidence],
             cause="Too many of the control-plane machines are gone: the others can no longer agree on what etcd held.",
-            remedy=["Rebuild the gateway: reset it and configure it again. A new cluster is built."],
+            remedy=[REBUILD],
         ) from error
     if situation.api_address is None:
         return

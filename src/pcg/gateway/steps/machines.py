@@ -10,7 +10,7 @@ from pcg.clouds.base import MachineSpec, ObservedMachine, PowerState, TaskState,
 from pcg.errors import AskPerson, Conflict, PcgError, TryAgain
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.addresses import free_address, new_slot
-from pcg.gateway.steps.departures import take_leave
+from pcg.gateway.steps.departures import REBUILD, take_leave
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.model.configuration import Placement
 from pcg.model.naming import instance_uuid, machine_mark, machine_name, parse_machine_mark
@@ -159,7 +159,7 @@ async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
             "The gateway cluster is lost: its only machine is gone.",
             reason="cluster-lost",
             evidence=[f"{name} does not exist any more"],
-            remedy=["Rebuild the gateway: reset it and configure it again. A new cluster is built."],
+            remedy=[REBUILD],
         )
     if cluster.formed:
         await take_leave(situation, name)
