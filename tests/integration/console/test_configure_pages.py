@@ -13,10 +13,12 @@ import yaml
 
 from pcg.console.store.models import Gateway
 from pcg.model.configuration import parse_configuration
+from pcg.model.records import MachineReport
+from pcg.model.states import MachineRole, MachineState
 from pcg.sealing.boxes import open_credentials
 
 from .browsing import Browser, Form, signed_in
-from .conftest import CONFIGURATION, Console
+from .conftest import CONFIGURATION, Console, status
 
 VCENTER_PASSWORD = "Pa55word <of> vCenter"
 
@@ -276,6 +278,23 @@ async def test_a_preflight_shows_each_check_of_what_was_typed(
     assert Form(answer.text).fields["template.image"] == typed["template.image"]
     assert (await _present(console, gateway_id))["nodes"]["size"] == "small", "a preflight saves nothing"
     assert "answered something else than was asked" in (await browser.post(path, typed)).text
+
+
+async def test_what_a_standing_cluster_cannot_become_is_told_beside_its_field(console: Console, browser: Browser):
+    gateway_id, _ = await console.configured()
+    machine = MachineReport(
+        name="pcg-one-1-1", role=MachineRole.CONTROL_PLANE, state=MachineState.READY, instance="i", incarnation=1
+    )
+    generation = (await console.get(gateway_id))["generation"]
+    await console.service.reports.store_status(gateway_id, 1, 1, status(generation, machines=[machine]))
+    url = f"/gateways/{gateway_id}/configure"
+    form = Form((await browser.get(url)).text)
+    answer = await browser.post(url, {**form.fields, **TYPED, "network.podCidr": "172.20.0.0/16"})
+    assert answer.status_code == 409
+    text = unescape(answer.text)
+    assert "network.podCidr</a>: The cluster was built with network.podCidr 192.168.0.0/16" in text
+    assert "reset the gateway" in text
+    assert 'value="172.20.0.0/16"' in text
 
 
 async def test_only_the_save_button_saves(console: Console, browser: Browser):

@@ -71,6 +71,25 @@ def _pages(gateway_id: str) -> list[str]:
     return ["/", "/gateways/new", "/nowhere", *(f"/gateways/{gateway_id}{tab}" for tab in tabs)]
 
 
+@pytest.mark.parametrize("presented", ["AB:" * 31 + "CD", "AB:" * 31 + "<b>", "", "//evil.example"])
+async def test_an_unknown_certificate_can_be_confirmed_and_only_a_fingerprint_leads_there(
+    console: Console, browser: Browser, presented: str
+):
+    gateway_id, _ = await console.configured()
+    problem = Problem(reason="certificate-untrusted", what="not trusted", fields={"presented": presented}, at=NOW)
+    steps = [StepReport(name=name) for name in StepName]
+    steps[1] = StepReport(name=StepName.CONNECT, state=StepState.FAILED, since=NOW, last_error=problem)
+    await told(console, gateway_id, status((await console.get(gateway_id))["generation"], steps=steps))
+    text = (await browser.get(f"/gateways/{gateway_id}")).text
+    good = presented.endswith("CD")
+    assert ("Confirm this fingerprint" in text) is good
+    page = await browser.get(f"/gateways/{gateway_id}/configure?pin={presented}")
+    assert page.status_code == (200 if good or not presented else 422)
+    if good:
+        assert "Compare before you save" in page.text
+        assert f'value="{presented}"' in page.text
+
+
 async def test_details_show_steps_errors_findings_and_machines(console: Console, browser: Browser):
     text = unescape((await browser.get(f"/gateways/{await _evil(console)}")).text)
     places = [text.index(f">{name}<") for name in ("Validate Configuration", "Connect", "Preflight", "Jet Registered")]

@@ -31,7 +31,7 @@ from pcg.console.web.configuration_form import (
 from pcg.console.web.configuration_text import as_yaml
 from pcg.console.web.gateways import CLOUDS
 from pcg.console.web.preflight import Preflight, run_preflight
-from pcg.console.web.templating import page
+from pcg.console.web.templating import FINGERPRINT, page
 from pcg.console.web.visitor import Typed, TypedByVisitor, Visitor, VisitorNeeded
 from pcg.errors import Conflict, InvalidInput
 from pcg.model.configuration import SIZES, Configuration, parse_configuration
@@ -41,6 +41,8 @@ from pcg.sealing.boxes import seal_credentials
 MAXIMUM_PASSWORD = 1024
 
 ShownAs = Annotated[str, Query(alias="as", max_length=10)]
+Pin = Annotated[str, Query(max_length=95, pattern=f"^({FINGERPRINT.pattern})?$")]
+"""a fingerprint that a person wants to confirm: SHA-256 of the server's certificate"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Draft:
     conflict: str = ""
     """the present configuration, when someone else changed it in between"""
     preflight: Preflight | None = None
+    pin: str = ""
+    """filled in for the person to confirm"""
 
     @property
     def placements(self) -> list[int]:
@@ -65,14 +69,19 @@ def router(service: Service, hub: Hub) -> APIRouter:
     routes = APIRouter(prefix="/gateways/{gateway_id}")
 
     @routes.get("/configure")
-    async def show(request: Request, visitor: VisitorNeeded, gateway_id: str, shown_as: ShownAs = "form") -> Response:
+    async def show(
+        request: Request, visitor: VisitorNeeded, gateway_id: str, shown_as: ShownAs = "form", pin: Pin = ""
+    ) -> Response:
         gateway = await _to_configure(service, visitor, gateway_id)
         stored = await _stored(service, visitor, gateway)
         document = stored.view.configuration if stored else new_document(gateway.cloud)
         etag = stored.etag if stored else ""
         if shown_as == "yaml":
             return _answer(request, visitor, gateway, Draft(as_text=True, text=as_yaml(document), etag=etag))
-        return _answer(request, visitor, gateway, Draft(as_text=False, fields=fields_of(document), etag=etag))
+        fields = fields_of(document)
+        if pin:
+            fields |= {"vcenter.trust": "thumbprint", "vcenter.trust.thumbprint": pin, "vcenter.trust.ca": ""}
+        return _answer(request, visitor, gateway, Draft(as_text=False, fields=fields, etag=etag, pin=pin))
 
     @routes.post("/configure")
     async def change(request: Request, visitor: VisitorNeeded, typed: TypedByVisitor, gateway_id: str) -> Response:
@@ -100,6 +109,10 @@ def router(service: Service, hub: Hub) -> APIRouter:
                 errors.setdefault("password", "This is needed.")
             return _answer(request, visitor, gateway, dataclasses.replace(draft, errors=errors), 422)
         except Conflict as error:
+            if error.reason == "needs-reset":
+                field = error.fields.get("field", "") if not draft.as_text else ""
+                errors = {field: " ".join([error.cause, *error.remedy])}
+                return _answer(request, visitor, gateway, dataclasses.replace(draft, errors=errors), 409)
             if error.reason != "changed-meanwhile":
                 raise
             present = await service.configurations.get(visitor.actor, gateway_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -14,6 +15,8 @@ from starlette.responses import HTMLResponse
 from pcg.console.auth import CSRF_FIELD
 from pcg.console.web.static import static_url
 from pcg.console.web.visitor import Visitor
+
+FINGERPRINT = re.compile("([0-9A-F]{2}:){31}[0-9A-F]{2}")
 
 _TONES = {
     "awaiting-registration": "calm", "pending": "calm", "provisioning": "busy", "running": "good", "deleting": "busy",
@@ -65,6 +68,11 @@ def safe_link(value: str) -> bool:
     return value.startswith(("https://", "http://"))
 
 
+def is_fingerprint(value: str) -> bool:
+    """SHA-256 as a driver writes it. It comes from a gateway too, and leads to a page that a person is to act on."""
+    return FINGERPRINT.fullmatch(value) is not None
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pcg.console.web"),
@@ -75,6 +83,7 @@ def _environment() -> jinja2.Environment:
         auto_reload=False,
     )
     environment.filters.update(words=words, moment=moment, duration=duration, tone=tone, safe_link=safe_link)
+    environment.filters.update(is_fingerprint=is_fingerprint)
     environment.globals.update(static_url=static_url, csrf_field=CSRF_FIELD)
     return environment
 
