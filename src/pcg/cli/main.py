@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "install": ("pcg.cli.install:install", "The installer, then the gateway, until stopped."),
     "gateway": ("pcg.cli.gateway:gateway", "Create, configure, watch, reset and delete gateways."),
     "preflight": ("pcg.cli.preflight:preflight", "Every check that can be made before machines are."),
+    "vsphere": ("pcg.cli.vsphere:vsphere", "What a VMware administrator prepares: the account's roles."),
     "login": ("pcg.cli.login:login", "Keep a console's address, CA pin and an API key for this user."),
     "user": ("pcg.cli.user:user", "People who may sign in."),
     "key": ("pcg.cli.key:key", "API keys for scripts."),

@@ -14,6 +14,7 @@ import pytest
 from pyVim.task import WaitForTask
 from pyVmomi import SoapStubAdapter, vim
 
+from pcg.clouds.vsphere import roles
 from pcg.clouds.vsphere.simulator.builder import build
 from pcg.clouds.vsphere.simulator.launcher import ADMINISTRATOR, Account, RunningVcenter, vcenter_simulator
 from pcg.errors import SetupMissing
@@ -25,29 +26,7 @@ QUICK = {
     "ReconfigVM_Task": 0.2,
     "Destroy_Task": 0.2,
 }
-SERVICE = Account(
-    "svc-pcg@vsphere.local",
-    "a password of its own",
-    privileges=[
-        "Datastore.AllocateSpace",
-        "Folder.Create",
-        "Folder.Delete",
-        "Network.Assign",
-        "Resource.AssignVMToPool",
-        "VirtualMachine.Config.AddRemoveDevice",
-        "VirtualMachine.Config.AdvancedConfig",
-        "VirtualMachine.Config.CPUCount",
-        "VirtualMachine.Config.DiskExtend",
-        "VirtualMachine.Config.EditDevice",
-        "VirtualMachine.Config.Memory",
-        "VirtualMachine.Config.RemoveDisk",
-        "VirtualMachine.Interact.PowerOff",
-        "VirtualMachine.Interact.PowerOn",
-        "VirtualMachine.Inventory.CreateFromExisting",
-        "VirtualMachine.Inventory.Delete",
-        "VirtualMachine.Provisioning.DeployTemplate",
-    ],
-)
+SERVICE = Account("svc-pcg@vsphere.local", "a password of its own", privileges=roles.least())
 
 
 @pytest.fixture(scope="session")

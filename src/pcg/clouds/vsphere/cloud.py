@@ -73,7 +73,7 @@ class VsphereConnection:
             checks.append(Check("template", True, f"{configuration.template.folder}/{configuration.template.name}"))
         except PcgError as problem:
             checks.append(Check("template", False, problem.what, problem))
-        path = f"{configuration.template.folder}/{configuration.template.name}"
+        places: list[Place] = []
         for number, placement in enumerate(configuration.placement, 1):
             suffix = f" {number}" if len(configuration.placement) > 1 else ""
             try:
@@ -82,8 +82,9 @@ class VsphereConnection:
                 checks.append(Check(f"placement{suffix}", False, problem.what, problem))
                 continue
             checks.append(Check(f"placement{suffix}", True, f"{placement.datacenter}, {placement.cluster}"))
-            needs = privileges.needs_of(place, template, path)
-            checks += await self._session.run(privileges.check, self._session, f"privileges{suffix}", needs)
+            places.append(place)
+        if places:
+            checks.append(await self._session.run(privileges.check, self._session, configuration, template, places))
         return checks
 
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:

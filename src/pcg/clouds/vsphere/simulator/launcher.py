@@ -31,6 +31,8 @@ class Account:
     name: str
     password: str = field(repr=False)
     privileges: Sequence[str] | None = None
+    groups: Sequence[str] = ()
+    """whose permissions count for it too"""
 
 
 ADMINISTRATOR = Account("administrator@vsphere.local", "correct horse battery staple")

@@ -26,6 +26,7 @@ func (v *vcenter) controlHandler() http.Handler {
 	mux.HandleFunc("/counters", v.getCounters)
 	mux.HandleFunc("/counters/reset", v.resetCounters)
 	mux.HandleFunc("/sessions/end", v.endSessions)
+	mux.HandleFunc("/privileges/answers", v.postPrivilegeAnswers)
 	return mux
 }
 

@@ -28,6 +28,7 @@ type vcenter struct {
 	delays   map[string]float64
 	counters map[string]int
 	boots    map[string]int
+	answers  string
 
 	tasks *taskLog
 	feed  *feed
@@ -42,6 +43,7 @@ func newVcenter(
 		delays:   delays,
 		counters: make(map[string]int),
 		boots:    make(map[string]int),
+		answers:  answersTrue,
 		feed:     newFeed(),
 	}
 	v.tasks = newTaskLog()

@@ -6,6 +6,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -20,6 +21,7 @@ type account struct {
 	Name       string   `json:"name"`
 	Password   string   `json:"password"`
 	Privileges []string `json:"privileges"`
+	Groups     []string `json:"groups"` // whose permissions count for the account too
 }
 
 func readAccounts(text string) (map[string]account, error) {
@@ -82,6 +84,12 @@ func (v *vcenter) needs(method *simulator.Method) []need {
 		return destroyNeeds(this)
 	case *types.CreateFolder:
 		return []need{{this, "Folder.Create"}}
+	case *types.CreateImportSpec:
+		return []need{{request.ResourcePool, "VApp.Import"}, {request.Datastore, "Datastore.AllocateSpace"}}
+	case *types.ImportVApp:
+		return importNeeds(this, request)
+	case *types.Rename_Task:
+		return renameNeeds(this)
 	case *types.CreateVM_Task:
 		return []need{{this, "VirtualMachine.Inventory.Create"}, {request.Pool, "Resource.AssignVMToPool"}}
 	case *types.MarkAsTemplate:
@@ -111,11 +119,32 @@ func (v *vcenter) cloneNeeds(request *types.CloneVM_Task) []need {
 	if datastore := request.Spec.Location.Datastore; datastore != nil {
 		needs = append(needs, need{*datastore, "Datastore.AllocateSpace"})
 	}
-	changes := request.Spec.Location.DeviceChange
+	// The clone gets disks of its own; what else is changed about it needs what a later change would.
+	needs = append(needs, need{request.Folder, "VirtualMachine.Config.AddNewDisk"})
+	needs = append(needs, networkNeeds(request.Spec.Location.DeviceChange)...)
 	if request.Spec.Config != nil {
-		changes = append(changes[:len(changes):len(changes)], request.Spec.Config.DeviceChange...)
+		needs = append(needs, reconfigureNeeds(request.Folder, request.Spec.Config)...)
 	}
-	return append(needs, networkNeeds(changes)...)
+	return needs
+}
+
+func importNeeds(pool types.ManagedObjectReference, request *types.ImportVApp) []need {
+	needs := []need{{pool, "VApp.Import"}}
+	if request.Folder != nil {
+		needs = append(needs, need{*request.Folder, "VApp.Import"})
+	}
+	if spec, ok := request.Spec.(*types.VirtualMachineImportSpec); ok {
+		needs = append(needs, networkNeeds(spec.ConfigSpec.DeviceChange)...)
+	}
+	return needs
+}
+
+func renameNeeds(this types.ManagedObjectReference) []need {
+	privilege := map[string]string{"VirtualMachine": "VirtualMachine.Config.Rename", "Folder": "Folder.Rename"}[this.Type]
+	if privilege == "" {
+		return nil
+	}
+	return []need{{this, privilege}}
 }
 
 func networkNeeds(changes []types.BaseVirtualDeviceConfigSpec) []need {
@@ -162,6 +191,7 @@ func reconfigureNeeds(this types.ManagedObjectReference, spec *types.VirtualMach
 	add(spec.MemoryMB != 0, "Memory")
 	add(len(spec.ExtraConfig) != 0, "AdvancedConfig")
 	add(spec.Annotation != "", "Annotation")
+	add(spec.InstanceUuid != "" || spec.Uuid != "", "Settings")
 	add(spec.Name != "", "Rename")
 	for _, change := range spec.DeviceChange {
 		device := change.GetVirtualDeviceConfigSpec()
@@ -196,14 +226,12 @@ func destroyNeeds(this types.ManagedObjectReference) []need {
 // propagated one counts, and a machine inherits from its folder and from its resource pool, both counted together.
 func (v *vcenter) privilegesOn(user string, object types.ManagedObjectReference) map[string]bool {
 	granted := make(map[string]bool)
-	if role, ok := v.roleAt(user, object, false); ok {
-		v.addRolePrivileges(role, granted)
+	if v.addRolesAt(user, object, false, granted) {
 		return granted
 	}
 	for _, parent := range parentsOf(object) {
 		for at := &parent; at != nil; at = parentOf(*at) {
-			if role, ok := v.roleAt(user, *at, true); ok {
-				v.addRolePrivileges(role, granted)
+			if v.addRolesAt(user, *at, true, granted) {
 				break
 			}
 		}
@@ -211,13 +239,45 @@ func (v *vcenter) privilegesOn(user string, object types.ManagedObjectReference)
 	return granted
 }
 
-func (v *vcenter) roleAt(user string, object types.ManagedObjectReference, inherited bool) (int32, bool) {
+// addRolesAt: an account's own permission goes before those of its groups, which add up. False: none stands there.
+func (v *vcenter) addRolesAt(user string, object types.ManagedObjectReference, inherited bool, granted map[string]bool) bool {
+	var groups []int32
 	for _, permission := range v.permissionsAt(object) {
-		if permission.Principal == user && !permission.Group && (permission.Propagate || !inherited) {
-			return permission.RoleId, true
+		switch {
+		case inherited && !permission.Propagate:
+		case !permission.Group && sameAccount(permission.Principal, user):
+			v.addRolePrivileges(permission.RoleId, granted)
+			return true
+		case permission.Group && v.isMember(user, permission.Principal):
+			groups = append(groups, permission.RoleId)
 		}
 	}
-	return 0, false
+	for _, role := range groups {
+		v.addRolePrivileges(role, granted)
+	}
+	return len(groups) > 0
+}
+
+func (v *vcenter) isMember(user string, group string) bool {
+	for _, name := range v.accounts[user].Groups {
+		if sameAccount(name, group) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameAccount: vCenter takes name@domain and DOMAIN\name for the same account.
+func sameAccount(one string, other string) bool {
+	return plainAccount(one) == plainAccount(other)
+}
+
+func plainAccount(name string) string {
+	name = strings.ToLower(name)
+	if domain, account, ok := strings.Cut(name, `\`); ok {
+		return account + "@" + domain
+	}
+	return name
 }
 
 func (v *vcenter) permissionsAt(object types.ManagedObjectReference) []types.Permission {

@@ -5,6 +5,9 @@ package main
 // everybody may do everything.
 
 import (
+	"encoding/json"
+	"net/http"
+
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -28,11 +31,11 @@ func (v *vcenter) setPermissions(request *types.SetEntityPermissions) *answer {
 	}
 	named := make(map[string]bool)
 	for i := range request.Permission {
-		named[request.Permission[i].Principal] = true
+		named[plainAccount(request.Permission[i].Principal)] = true
 		request.Permission[i].Entity = &request.Entity
 	}
 	for _, kept := range v.permissionsAt(request.Entity) {
-		if !named[kept.Principal] {
+		if !named[plainAccount(kept.Principal)] {
 			request.Permission = append(request.Permission, kept)
 		}
 	}
@@ -50,7 +53,48 @@ func (v *vcenter) hasPrivilegeOnEntities(request *types.HasPrivilegeOnEntities) 
 	})
 }
 
+// Ways in which this vCenter answers questions about an account's privileges: a real one's (truly), that of VMware's own
+// simulator (everything granted), and those of vCenters that let the account ask one question or none.
+const (
+	answersTrue   = "true"
+	answersAll    = "all"
+	answersFetch  = "fetch"
+	answersNobody = "nobody"
+)
+
+func (v *vcenter) postPrivilegeAnswers(w http.ResponseWriter, r *http.Request) {
+	var wanted struct {
+		Answers string `json:"answers"`
+	}
+	known := map[string]bool{answersTrue: true, answersAll: true, answersFetch: true, answersNobody: true}
+	if err := json.NewDecoder(r.Body).Decode(&wanted); r.Method != http.MethodPost || err != nil || !known[wanted.Answers] {
+		http.Error(w, `POST {"answers": "true" | "all" | "fetch" | "nobody"}`, http.StatusBadRequest)
+		return
+	}
+	v.mutex.Lock()
+	v.answers = wanted.Answers
+	v.mutex.Unlock()
+	reply(w, wanted)
+}
+
+func (v *vcenter) privilegeAnswers() string {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	return v.answers
+}
+
+func (v *vcenter) mayNotAsk() *answer {
+	missing := &types.NoPermission{Object: v.content.RootFolder, PrivilegeId: "Authorization.ModifyPermissions"}
+	return refuse(missing, "Permission to perform this operation was denied.")
+}
+
 func (v *vcenter) hasUserPrivilegeOnEntities(request *types.HasUserPrivilegeOnEntities) *answer {
+	switch v.privilegeAnswers() {
+	case answersFetch, answersNobody:
+		return v.mayNotAsk()
+	case answersAll:
+		return nil // as VMware's own simulator answers
+	}
 	return respond(&types.HasUserPrivilegeOnEntitiesResponse{
 		Returnval: v.entityPrivileges(request.UserName, request.Entities, request.PrivId),
 	})
@@ -75,6 +119,12 @@ func (v *vcenter) entityPrivileges(
 }
 
 func (v *vcenter) fetchUserPrivilegeOnEntities(request *types.FetchUserPrivilegeOnEntities) *answer {
+	switch v.privilegeAnswers() {
+	case answersNobody:
+		return v.mayNotAsk()
+	case answersAll:
+		return nil
+	}
 	v.inventory.RLock()
 	defer v.inventory.RUnlock()
 	var result []types.UserPrivilegeResult
