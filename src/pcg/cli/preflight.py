@@ -34,8 +34,10 @@ def preflight(name: str, path: Path | None, output: str) -> None:
         for check in checks:
             word = {True: "clear", False: "FOUND", None: "cannot tell"}[check["ok"]]
             click.echo(f"{word:<12}{plain(check['what'])}")
-            for item in (check.get("problem") or {}).get("remedy") or []:
-                click.echo(f"{'':<12}remedy: {plain(item)}")
+            problem = check.get("problem") or {}
+            for part in ("evidence", "remedy"):
+                for item in problem.get(part) or []:
+                    click.echo(f"{'':<12}{part}: {plain(item)}")
     if any(check["ok"] is False for check in checks):
         raise click.exceptions.Exit(1)
     if any(check["ok"] is None for check in checks):

@@ -15,9 +15,11 @@ from pyVmomi import vim
 
 from pcg.clouds.base import Check, Connection, TaskState
 from pcg.clouds.vsphere import role_commands, roles
+from pcg.clouds.vsphere.faults import translate
 from pcg.clouds.vsphere.role_commands import Assigned
 from pcg.clouds.vsphere.simulator.launcher import ADMINISTRATOR, Account, RunningVcenter, vcenter_simulator
 from pcg.errors import PcgError, PermissionMissing
+from pcg.model.configuration import Configuration
 
 from .conftest import OPENED, QUICK, Raw
 from .test_driver import GATEWAY, configuration_of, connect, finish, made, removed, spec_of
@@ -330,6 +332,78 @@ async def test_the_number_of_calls_does_not_grow(program: Path, tmp_path: Path) 
     assert counted[0] == counted[1] == counted[2] == counted[3]
     assert counted[0]["HasUserPrivilegeOnEntities"] == 1
     assert sum(counted[0].values()) <= 30
+
+
+def importing(vcenter: RunningVcenter, folder: str = "spectro-templates") -> Configuration:
+    document = configuration_of(vcenter).model_dump(by_alias=True, mode="json")
+    document["template"] = {"image": "https://images.example.com/other.ova", "folder": folder}
+    return Configuration.model_validate(document)
+
+
+async def privileges_told(vcenter: RunningVcenter, configuration: Configuration) -> Check:
+    async with connect(vcenter, BARE) as connection:
+        (found,) = [one for one in await connection.check(configuration) if one.name == "privileges"]
+        return found
+
+
+async def test_an_import_s_privileges_are_asked_for_only_if_one_is_due(
+    vcenter: RunningVcenter, least: Administrator
+) -> None:
+    assert (await privileges_told(vcenter, importing(vcenter))).ok is True
+    await asyncio.to_thread(least.take, "pcg-templates", "VApp.Import")
+    assert (await check_of(vcenter)).ok is True
+    told = refusal(await privileges_told(vcenter, importing(vcenter)))
+    assert (told.fields["privileges"], told.fields["object"]) == ("VApp.Import", "/dc-1/vm/spectro-templates")
+
+
+async def test_a_template_folder_that_is_not_there_needs_its_privileges_above(
+    vcenter: RunningVcenter, least: Administrator
+) -> None:
+    told = refusal(await privileges_told(vcenter, importing(vcenter, "new-templates")))
+    assert told.fields["object"] == "/dc-1/vm"
+    assert {"Folder.Create", "VirtualMachine.Provisioning.MarkAsTemplate"} <= set(told.fields["privileges"].split(", "))
+    await asyncio.to_thread(least.obey, govc_of(told))
+    assert (await privileges_told(vcenter, importing(vcenter, "new-templates"))).ok is True
+
+
+IMPORT = [one for one in roles.TABLE if one.for_import]
+
+
+def call(raw: Raw, privilege: roles.Privilege) -> Any:
+    """The call of the import that needs it, as its own account makes it."""
+    pool, folder = raw.cluster.resourcePool, raw.folder("spectro-templates")
+    machine = next(child for child in folder.childEntity if child.name == "half")
+    spec = vim.vm.VmImportSpec(configSpec=vim.vm.ConfigSpec(name="n"))
+    calls: dict[tuple[str, roles.Where], Callable[[], Any]] = {
+        ("VApp.Import", roles.Where.POOL): lambda: pool.ImportVApp(spec, folder, None),
+        ("VApp.Import", roles.Where.TEMPLATE_FOLDER): lambda: pool.ImportVApp(spec, folder, None),
+        ("VirtualMachine.Config.Rename", roles.Where.TEMPLATE): lambda: machine.Rename_Task("whole"),
+        ("VirtualMachine.Provisioning.MarkAsTemplate", roles.Where.TEMPLATE): lambda: machine.MarkAsTemplate(),
+        ("VirtualMachine.Inventory.Delete", roles.Where.TEMPLATE): lambda: machine.Destroy_Task(),
+        ("Folder.Create", roles.Where.TEMPLATE_PARENT): lambda: raw.datacenter.vmFolder.CreateFolder("new"),
+    }
+    return calls[privilege.id, privilege.on]()
+
+
+@pytest.mark.parametrize("privilege", IMPORT, ids=lambda one: f"{one.id} on {one.on}")
+async def test_each_call_of_an_import_is_refused_without_its_privilege(
+    vcenter: RunningVcenter, least: Administrator, privilege: roles.Privilege
+) -> None:
+    def try_it() -> Any:
+        least.raw.finish(least.raw.clone("half", folder="spectro-templates"))
+        least.create("parent", ["Folder.Create"])
+        least.assign("parent", "/dc-1/vm", propagate=False)
+        role = "parent" if privilege.on is roles.Where.TEMPLATE_PARENT else roles.ROLE_OF[privilege.assigned_on]
+        least.take(role, privilege.id)
+        with pytest.raises(vim.fault.NoPermission) as refused:
+            call(Raw(vcenter, BARE), privilege)
+        return refused.value
+
+    fault = await asyncio.to_thread(try_it)
+    assert fault.privilegeId == privilege.id
+    told = translate(fault, account=BARE.name, address=vcenter.address, path_of=lambda one: f"path of {one._moId}")
+    assert (told.fields["privilege"], told.fields["account"]) == (privilege.id, BARE.name)
+    assert told.fields["object"] == f"path of {fault.object._moId}"
 
 
 async def test_objects_named_twice_are_asked_once_and_given_one_role(vcenter: RunningVcenter) -> None:

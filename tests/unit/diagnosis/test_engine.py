@@ -46,6 +46,24 @@ def test_fires(expected: str, step: StepName, fields: dict[str, str]) -> None:
     assert all(value in finding.summary for value in named)
 
 
+@pytest.mark.parametrize(
+    "why,said,remedy",
+    [
+        ("role-lacks", "the role r lacks it", "Add VirtualMachine.Provisioning.Clone to the role r of svc."),
+        ("not-propagated", "the role r has it but does not propagate", "Let the role r of svc propagate"),
+        ("hidden", "hides the one above", "Replace the role r of svc"),
+        ("group", "only groups", "Add VirtualMachine.Provisioning.Clone to the role that svc has"),
+        ("no-permission", "no role of the account", "Add VirtualMachine.Provisioning.Clone to the role that svc has"),
+        ("", "on /dc-1/vm/x and 1 more privileges.", "Add VirtualMachine.Provisioning.Clone to the role that svc has"),
+    ],
+)
+def test_a_missing_privilege_says_how_it_comes_to_be_missing(why: str, said: str, remedy: str) -> None:
+    fields = {**PRIVILEGE, "why": why, "role": "r", "privileges": f"{PRIVILEGE['privilege']}, Network.Assign"}
+    (finding,) = diagnose(Facts(NOW, status(StepName.PREFLIGHT, **fields)))
+    assert said in finding.summary and "1 more" in finding.summary
+    assert finding.remedy[0].startswith(remedy)
+
+
 @pytest.mark.parametrize("expected,step,fields", FIRES)
 def test_a_step_that_is_done_has_no_finding(expected: str, step: StepName, fields: dict[str, str]) -> None:
     assert diagnose(Facts(NOW, status(step, StepState.DONE, **fields))) == []

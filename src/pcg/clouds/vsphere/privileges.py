@@ -88,9 +88,10 @@ def _needs(
 ) -> list[Need]:
     """Each object once, whatever placements name it."""
     found: dict[str, Need] = {}
+    importing = template is None and "://" in configuration.template.image
 
     def add(managed_object: Any, path: str, *where: Where) -> None:
-        wanted = [one for one in roles.TABLE if one.on in where and (template is None or not one.for_import)]
+        wanted = [one for one in roles.TABLE if one.on in where and (importing or not one.for_import)]
         known = found.get(moid(managed_object))
         every = {one.id: one for one in (*(known.privileges if known else ()), *wanted)}
         if every:
@@ -109,6 +110,8 @@ def _needs(
             template, f"{root}/{configuration.template.folder.strip('/')}/{configuration.template.name}", Where.TEMPLATE
         )
         return list(found.values())
+    if not importing:
+        return list(found.values())  # no import can make a template that is named only
     try:
         folder = inventory.find_folder(session, datacenter, configuration.template.folder, "template.folder")
         add(folder.object, f"{root}/{folder.path}", Where.TEMPLATE_FOLDER, Where.TEMPLATE)
@@ -122,26 +125,28 @@ def _needs(
 def _granted(session: VsphereSession, needs: list[Need], ancestors: list[Any]) -> dict[str, frozenset[str]]:
     """What vCenter says the account has, by object. Raises PcgError when it does not say."""
     manager = session.content.authorizationManager
-    objects = [need.object for need in needs] + ancestors
     every = sorted({privilege.id for need in needs for privilege in need.privileges})
-    refused: list[str] = []
-    try:
-        answer = manager.HasUserPrivilegeOnEntities(objects, session.user_name, every)
-        return {
-            moid(item.entity): frozenset(one.privId for one in item.privAvailability if one.isGranted)
-            for item in answer
-        }
-    except vmodl.MethodFault as fault:
-        refused.append(_refusal(fault, "HasUserPrivilegeOnEntities"))
-    try:
-        answer = manager.FetchUserPrivilegeOnEntities(objects, session.user_name)
-        return {moid(item.entity): frozenset(item.privileges or []) for item in answer}
-    except vmodl.MethodFault as fault:
-        refused.append(_refusal(fault, "FetchUserPrivilegeOnEntities"))
+    objects = [need.object for need in needs]
+    refused: dict[str, None] = {}
+    # The ancestors rule out groups; where the account may not ask about them, the objects themselves are enough.
+    for entities in (objects + ancestors, objects):
+        try:
+            answer = manager.HasUserPrivilegeOnEntities(entities, session.user_name, every)
+            return {
+                moid(item.entity): frozenset(one.privId for one in item.privAvailability if one.isGranted)
+                for item in answer
+            }
+        except vmodl.MethodFault as fault:
+            refused[_refusal(fault, "HasUserPrivilegeOnEntities")] = None
+        try:
+            answer = manager.FetchUserPrivilegeOnEntities(entities, session.user_name)
+            return {moid(item.entity): frozenset(item.privileges or []) for item in answer}
+        except vmodl.MethodFault as fault:
+            refused[_refusal(fault, "FetchUserPrivilegeOnEntities")] = None
     raise PcgError(
         f"The vCenter does not tell which privileges {session.account} has.",
         reason="privileges-not-told",
-        evidence=refused,
+        evidence=list(refused),
         cause="It lets the account ask neither for single privileges nor for all of them.",
         remedy=["Compare the account's roles with `pcg vsphere roles`; else the first clone will tell."],
         fields={"account": session.account, "missing": "an answer of vCenter about the account's privileges"},

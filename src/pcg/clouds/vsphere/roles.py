@@ -26,7 +26,6 @@ class Where(StrEnum):
     ROOT = "vCenter root"
     DATACENTER = "datacenter"
     CLUSTER = "cluster"
-    HOSTS = "hosts of the cluster"
     POOL = "resource pool"
     FOLDER = "folder of the machines"
     MACHINE = "machines"
@@ -41,7 +40,6 @@ class Where(StrEnum):
 INHERITED_FROM = {
     Where.MACHINE: Where.FOLDER,
     Where.TEMPLATE: Where.TEMPLATE_FOLDER,
-    Where.HOSTS: Where.CLUSTER,
 }
 """objects that come and go: the role is assigned on their parent and propagates"""
 

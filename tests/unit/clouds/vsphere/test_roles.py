@@ -10,6 +10,7 @@ from pyVmomi import vim, vmodl
 
 import pcg.clouds.vsphere
 from pcg.clouds.vsphere import roles
+from pcg.clouds.vsphere.permissions import Why
 from pcg.clouds.vsphere.roles import (
     IMPORT_METHODS,
     IMPORT_METHODS_WITHOUT_PRIVILEGE,
@@ -124,3 +125,36 @@ def test_a_role_holds_exactly_what_its_objects_need() -> None:
     assert roles.least("pcg-folders") == ["Folder.Create"]
     assert "VirtualMachine.Interact.PowerOn" not in roles.least("pcg-templates")
     assert set(roles.least()) == {one.id for one in TABLE}
+
+
+DOCUMENT = Path(__file__).parents[4] / "docs" / "vsphere-permissions.md"
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The table below a heading of the document, without its head."""
+    section = DOCUMENT.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def test_the_document_holds_the_table() -> None:
+    assert rows_of("Privileges, each with its reason") == [
+        [one.id, one.label, one.on, ROLE_OF[one.assigned_on], one.why, ", ".join(one.methods)] for one in TABLE
+    ]
+
+
+def test_the_document_holds_the_assignments() -> None:
+    assert rows_of("Roles, and where to assign them") == [
+        [one.role, one.on, "yes" if one.propagates else "no", one.note] for one in roles.ASSIGNMENTS
+    ]
+
+
+def test_the_document_explains_every_reason() -> None:
+    assert [row[0] for row in rows_of("What preflight says")] == list(Why)
+
+
+def test_assignments_bring_every_privilege_to_where_it_is_needed() -> None:
+    for one in TABLE:
+        (assignment,) = [item for item in roles.ASSIGNMENTS if item.on is one.assigned_on]
+        assert one.id in roles.least(*assignment.role.split("+"))
+        assert assignment.propagates or not one.propagates
