@@ -70,6 +70,15 @@ class Administrator:
     def unassign(self, path: str) -> None:
         self.manager.RemoveEntityPermission(self.entity(path), role_commands.principal(BARE.name), False)
 
+    def unassign_first_role(self) -> None:
+        """What the account came with: a role at the root."""
+        self.manager.RemoveEntityPermission(self.raw.content.rootFolder, BARE.name, False)
+
+    def permissions_on(self, path: str) -> list[str]:
+        names = {role.roleId: role.name for role in self.manager.roleList}
+        found = self.manager.RetrieveEntityPermissions(self.entity(path), False)
+        return [names[one.roleId] for one in found]
+
     def obey(self, commands: Sequence[str]) -> None:
         """govc's commands, as govc carries them out."""
         for command in commands:
@@ -215,6 +224,19 @@ async def test_an_account_with_nothing_gets_one_table_and_commands_that_mend_it(
     assert "Set-VIRole" in powercli and "'Network.Assign'" in powercli
     await asyncio.to_thread(administrator.obey, govc_of(problem))
     assert (await check_of(vcenter)).ok is True
+
+
+async def test_machines_beside_the_template_get_one_role_for_both(
+    vcenter: RunningVcenter, administrator: Administrator
+) -> None:
+    """A second assignment on the folder would take the first one's place."""
+    await asyncio.to_thread(administrator.unassign_first_role)
+    told = refusal(await check_of(vcenter, folder="spectro-templates"))
+    assert told.fields["why"] == "no-permission"
+    await asyncio.to_thread(administrator.obey, govc_of(told))
+    assert (await check_of(vcenter, folder="spectro-templates")).ok is True
+    permissions = await asyncio.to_thread(administrator.permissions_on, "/dc-1/vm/spectro-templates")
+    assert permissions == ["pcg-machines+pcg-templates"]
 
 
 async def test_a_role_that_does_not_propagate_is_said_to_be_the_cause(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from pcg.cli.vsphere import vsphere
 from pcg.clouds.vsphere import roles
+from pcg.errors import InvalidInput
 
 CONFIGURATION = """
 cloud: vsphere
@@ -81,3 +86,26 @@ def test_json_holds_roles_assignments_and_reasons(file: str) -> None:
 def test_wrong_use_is_refused(arguments: list[str], file: str) -> None:
     arguments = [*arguments, file] if arguments[-1] == "-f" else arguments
     assert CliRunner().invoke(vsphere, ["roles", *arguments]).exit_code == 2
+
+
+def test_a_gateway_s_own_placement_is_taken_from_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Console:
+        async def gateway(self, name: str) -> dict[str, str]:
+            return {"id": "g1", "name": name}
+
+        async def call(self, method: str, path: str) -> dict[str, Any]:
+            assert (method, path) == ("GET", "/gateways/g1/configuration")
+            return {"generation": 1, "configuration": yaml.safe_load(CONFIGURATION), "notices": []}
+
+    @asynccontextmanager
+    async def open_console() -> AsyncIterator[Console]:
+        yield Console()
+
+    monkeypatch.setattr("pcg.cli.vsphere.open_console", open_console)
+    assert "/dc 1/vm/team/pcg" in run("edge", "--output", "govc").output
+
+
+def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("a: [")
+    result = CliRunner().invoke(vsphere, ["roles", "-f", str(tmp_path / "bad.yaml")])
+    assert isinstance(result.exception, InvalidInput)

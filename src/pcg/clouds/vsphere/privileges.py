@@ -8,47 +8,22 @@ never on the size of the inventory or the number of privileges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pcg.clouds.base import Check
-from pcg.clouds.vsphere import inventory, role_commands, roles
+from pcg.clouds.vsphere import inventory, roles
 from pcg.clouds.vsphere.inventory import Place, moid
+from pcg.clouds.vsphere.missing_privileges import Doubt, Need, Outcome
 from pcg.clouds.vsphere.permission_reading import read_permissions
-from pcg.clouds.vsphere.permissions import Judgement, Permissions, Why
 from pcg.clouds.vsphere.roles import Privilege, Where
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.vmomi import vim, vmodl
-from pcg.errors import NotFound, PcgError, PermissionMissing
+from pcg.errors import NotFound, PcgError
 from pcg.model.configuration import Configuration
 
 NAME = "privileges"
 """of the check"""
-MOST_ROWS = 24
-"""rows of evidence; the record of a problem holds 32"""
-
-
-@dataclass(frozen=True)
-class Need:
-    """Privileges on one object; `path` is for a person and for commands."""
-
-    object: Any
-    path: str
-    privileges: tuple[Privilege, ...]
-
-    @property
-    def kind(self) -> str:
-        return type(self.object).__name__.rsplit(".", 1)[-1]
-
-
-@dataclass(frozen=True)
-class _Doubt:
-    """A privilege on an object, and what is known of why it is missing there."""
-
-    need: Need
-    privilege: str
-    judgement: Judgement
 
 
 def least() -> list[str]:
@@ -66,18 +41,16 @@ def check(session: VsphereSession, configuration: Configuration, template: Any |
         granted = _granted(session, needs, ancestors)
     except PcgError as problem:
         return Check(NAME, None, problem.what, problem)
-    known = replace(known, granted=granted)
-    missing: list[_Doubt] = []
-    doubtful: list[_Doubt] = []
+    outcome = Outcome(session.account, replace(known, granted=granted), needs)
     for need in needs:
         has = granted.get(moid(need.object), frozenset())
         for privilege in need.privileges:
-            _sort(need, privilege, privilege.id in has, known, missing, doubtful)
-    if missing:
-        refusal = _problem(session, known, missing, doubtful)
+            _sort(outcome, need, privilege, privilege.id in has)
+    if outcome.missing:
+        refusal = outcome.refusal()
         return Check(NAME, False, refusal.what, refusal)
-    if doubtful:
-        doubt = _cannot_tell(session, known, doubtful)
+    if outcome.doubtful:
+        doubt = outcome.uncertainty()
         return Check(NAME, None, doubt.what, doubt)
     count = sum(len(need.privileges) for need in needs)
     return Check(NAME, True, f"{session.account} has all {count} privileges that are needed on {len(needs)} objects")
@@ -90,12 +63,12 @@ def _needs(
     found: dict[str, Need] = {}
     importing = template is None and "://" in configuration.template.image
 
-    def add(managed_object: Any, path: str, *where: Where) -> None:
+    def add(managed_object: Any, path: str, *where: Where, parent: str = "") -> None:
         wanted = [one for one in roles.TABLE if one.on in where and (importing or not one.for_import)]
         known = found.get(moid(managed_object))
         every = {one.id: one for one in (*(known.privileges if known else ()), *wanted)}
         if every:
-            found[moid(managed_object)] = Need(managed_object, path, tuple(every.values()))
+            found[moid(managed_object)] = Need(managed_object, path, tuple(every.values()), parent)
 
     for place in places:
         root = f"/{place.datacenter.path}"
@@ -106,9 +79,8 @@ def _needs(
     datacenter = places[0].datacenter
     root = f"/{datacenter.path}/vm"
     if template is not None:
-        add(
-            template, f"{root}/{configuration.template.folder.strip('/')}/{configuration.template.name}", Where.TEMPLATE
-        )
+        within = f"{root}/" + configuration.template.folder.strip("/").removeprefix(f"{datacenter.path}/vm/")
+        add(template, f"{within}/{configuration.template.name}", Where.TEMPLATE, parent=within)
         return list(found.values())
     if not importing:
         return list(found.values())  # no import can make a template that is named only
@@ -160,123 +132,18 @@ def _refusal(fault: Any, method: str) -> str:
     return f"vCenter answered {method} with {kind}" + (f": {fault.msg}" if fault.msg else "")
 
 
-def _sort(
-    need: Need, privilege: Privilege, granted: bool, known: Permissions, missing: list[_Doubt], doubtful: list[_Doubt]
-) -> None:
+def _sort(outcome: Outcome, need: Need, privilege: Privilege, granted: bool) -> None:
     """Into missing, doubtful or neither: vCenter's answer counts unless what can be read rules it out."""
-    judgement = known.judge(privilege.id, moid(need.object))
+    judgement = outcome.known.judge(privilege.id, moid(need.object))
     if not granted:
-        (missing if False in judgement.possible else doubtful).append(_Doubt(need, privilege.id, judgement))
+        into = outcome.missing if False in judgement.possible else outcome.doubtful
+        into.append(Doubt(need, privilege.id, judgement))
         return
-    # A machine also inherits from its host, of which nothing is read here.
-    if judgement.possible == {False} and not isinstance(need.object, vim.VirtualMachine):
-        doubtful.append(_Doubt(need, privilege.id, judgement))
-    elif privilege.propagates and not isinstance(need.object, vim.VirtualMachine):
-        children = known.judge_children(privilege.id, moid(need.object))
+    if isinstance(need.object, vim.VirtualMachine):
+        return  # it also inherits from its host and its pool, of which nothing is read here
+    if judgement.possible == {False}:
+        outcome.doubtful.append(Doubt(need, privilege.id, judgement))
+    elif privilege.propagates:
+        children = outcome.known.judge_children(privilege.id, moid(need.object))
         if children.possible == {False}:
-            doubtful.append(_Doubt(need, privilege.id, children))
-
-
-def _problem(
-    session: VsphereSession, known: Permissions, missing: list[_Doubt], doubtful: list[_Doubt]
-) -> PermissionMissing:
-    first = missing[0]
-    objects = {one.need.path: None for one in missing}
-    what = f"The account {session.account} lacks the privilege {first.privilege} on {first.need.path}."
-    if len(missing) > 1:
-        what = (
-            f"The account {session.account} lacks {len(missing)} privileges on {', '.join(objects)}, "
-            f"the first is {first.privilege}."
-        )
-    return PermissionMissing(
-        what,
-        reason="permission-missing",
-        evidence=_bounded([*_rows(missing), *(f"not certain: {row}" for row in _rows(doubtful))]),
-        cause=first.judgement.text[:1].upper() + first.judgement.text[1:] + ".",
-        remedy=_remedy(session, known, missing),
-        fields={
-            "privilege": first.privilege,
-            "object": first.need.path,
-            "object-type": first.need.kind,
-            "account": session.account,
-            "moid": moid(first.need.object),
-            "privileges": ", ".join(dict.fromkeys(one.privilege for one in missing)),
-            "why": first.judgement.why,
-            "role": first.judgement.role,
-        },
-    )
-
-
-def _cannot_tell(session: VsphereSession, known: Permissions, doubtful: list[_Doubt]) -> PermissionMissing:
-    first = doubtful[0]
-    return PermissionMissing(
-        f"It cannot be told whether {session.account} has {first.privilege} on {first.need.path}: "
-        "vCenter's answer and its permissions do not agree"
-        + (" for what will be made there." if first.privilege in _INHERITED else "."),
-        reason="permission-uncertain",
-        evidence=_bounded(_rows(doubtful)),
-        cause=first.judgement.text,
-        remedy=_remedy(session, known, doubtful),
-        fields={"account": session.account, "why": first.judgement.why, "role": first.judgement.role},
-    )
-
-
-_INHERITED = frozenset(one.id for one in roles.TABLE if one.propagates)
-
-
-def _rows(doubts: Iterable[_Doubt]) -> list[str]:
-    """One row for each object and reason: the object, its privileges with the vSphere Client's words, the reason."""
-    rows: dict[tuple[str, str, str], list[str]] = {}
-    for one in doubts:
-        text = one.judgement.text or "the permissions that can be read grant it"
-        rows.setdefault((one.need.path, one.need.kind, text), []).append(
-            f"{one.privilege} ({roles.label_of(one.privilege)})"
-        )
-    return [f"{path} ({kind}): {', '.join(names)}: {text}" for (path, kind, text), names in rows.items()]
-
-
-def _bounded(rows: list[str]) -> list[str]:
-    if len(rows) <= MOST_ROWS:
-        return rows
-    return [*rows[:MOST_ROWS], f"and {len(rows) - MOST_ROWS} rows more"]
-
-
-def _remedy(session: VsphereSession, known: Permissions, doubts: Sequence[_Doubt]) -> list[str]:
-    """The change of roles as commands, PowerCLI first, then the same for govc."""
-    lines = []
-    for tool, title in (("powercli", "PowerCLI"), ("govc", "govc")):
-        lines.append(f"{title}: " + "; ".join(_commands(tool, session.account, known, doubts)))
-    return [
-        f"Change the roles of {session.account} by the commands of one of the next two lines; the step then goes on.",
-        *lines,
-        "All roles that it needs: `pcg vsphere roles`.",
-    ]
-
-
-def _commands(tool: str, account: str, known: Permissions, doubts: Sequence[_Doubt]) -> list[str]:
-    """Add to the account's own role where that is what lacks it; else assign the role of the table, whole."""
-    additions: dict[str, dict[str, None]] = {}
-    assigned: dict[str, tuple[str, bool]] = {}
-    for one in doubts:
-        judgement = one.judgement
-        if judgement.why is Why.ROLE and judgement.changeable:
-            additions.setdefault(judgement.role, {})[one.privilege] = None
-        else:
-            assigned[one.need.path] = _role_for(one.need)
-    commands = [role_commands.add_to_role(tool, role, list(names)) for role, names in additions.items()]
-    existing = {role.name: role.privileges for role in known.roles.values()}
-    for role in dict.fromkeys(role for role, _ in assigned.values()):
-        wanted = role_commands.privileges_of(role)
-        if role not in existing:
-            commands.append(role_commands.create_role(tool, role, wanted))
-        elif lacking := [privilege for privilege in wanted if privilege not in existing[role]]:
-            commands.append(role_commands.add_to_role(tool, role, lacking))
-    for path, (role, propagates) in assigned.items():
-        commands.append(role_commands.assign(tool, role, path, account, propagates=propagates))
-    return commands
-
-
-def _role_for(need: Need) -> tuple[str, bool]:
-    """The whole role: an assignment on an object hides what the account inherits there."""
-    wanted = dict.fromkeys(roles.ROLE_OF[one.assigned_on] for one in need.privileges)
-    return "+".join(wanted), any(one.propagates for one in need.privileges)
+            outcome.doubtful.append(Doubt(need, privilege.id, children, of_children=True))
