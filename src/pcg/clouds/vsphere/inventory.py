@@ -72,8 +72,12 @@ def _hidden(item: Any) -> dict[str, Any]:
 
 
 def read_one(session: VsphereSession, managed_object: Any, paths: Sequence[str]) -> Properties:
-    """The properties of one object. Raises vCenter's ManagedObjectNotFound."""
+    """The properties of one object. Raises vCenter's ManagedObjectNotFound, and its NoPermission for what is hidden:
+    whoever asks for one object needs the answer, and a gap would look like a broken vCenter.
+    """
     (properties,) = read(session, [(managed_object, (), False)], [(type(managed_object), paths)])
+    for fault in properties["hidden"].values():
+        raise fault
     return properties
 
 

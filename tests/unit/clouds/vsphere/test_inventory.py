@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import Any
 
-from pcg.clouds.vsphere.inventory import Candidate, choose
+import pytest
+from pyVmomi import vim, vmodl
+
+from pcg.clouds.vsphere.faults import translate
+from pcg.clouds.vsphere.inventory import Candidate, choose, read_one
 from pcg.errors import InvalidInput, NotFound
 
 FOLDERS = [Candidate(path, path, {}) for path in ("pcg", "team-a", "team-a/pcg-a", "team-a/x", "team-b/x")]
@@ -35,3 +40,19 @@ def test_an_absent_name_lists_near_matches() -> None:
         choose("folder", "placement.folder", "pgc-a", FOLDERS)
     assert refused.value.fields["near"].split(", ")[0] == "pcg-a"
     assert refused.value.reason == "folder-not-found"
+
+
+def test_a_property_that_the_account_may_not_read_names_the_privilege() -> None:
+    """For example the distributed switch of a port group: vCenter leaves the property out and says why beside it."""
+    switch = vim.dvs.VmwareDistributedVirtualSwitch("dvs-1", None)
+    hidden = vim.fault.NoPermission(object=switch, privilegeId="System.Read")
+    content = vmodl.query.PropertyCollector.ObjectContent(
+        obj=switch, missingSet=[vmodl.query.PropertyCollector.MissingProperty(path="uuid", fault=hidden)]
+    )
+    result = vmodl.query.PropertyCollector.RetrieveResult(objects=[content])
+    collector = SimpleNamespace(RetrievePropertiesEx=lambda specs, options: result)
+    session: Any = SimpleNamespace(content=SimpleNamespace(propertyCollector=collector))
+    with pytest.raises(vim.fault.NoPermission) as refused:
+        read_one(session, switch, ["uuid"])
+    told = translate(refused.value, account="svc", address="vc", path_of=lambda one: "/dc-1/network/dvs-1")
+    assert told.what == "The account svc lacks the privilege System.Read on /dc-1/network/dvs-1."
