@@ -116,7 +116,8 @@ class Connection(Protocol):
     """An open, authenticated session with one cloud, made by a `Cloud` and used by the steps."""
 
     async def check(self, configuration: Configuration) -> list[Check]:
-        """Preflight: everything that can be known before anything is made."""
+        """Preflight: everything that can be known before anything is made. Machines of ours that the last
+        `list_machines` of this connection showed are there already and need no room again."""
         ...
 
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:

@@ -21,7 +21,7 @@ from pcg.clouds.base import (
     TaskState,
     TemplateProgress,
 )
-from pcg.clouds.vsphere import inventory, machines, privileges, templates
+from pcg.clouds.vsphere import capacity, inventory, machines, privileges, templates
 from pcg.clouds.vsphere.changes import Changes
 from pcg.clouds.vsphere.inventory import Place
 from pcg.clouds.vsphere.session import VsphereSession
@@ -63,6 +63,8 @@ class VsphereConnection:
         self._looked_everywhere: dict[str, float] = {}
         """monotonic seconds by gateway"""
         self._mended: set[str] = set()
+        self._own: list[ObservedMachine] = []
+        """as of the last `list_machines`"""
 
     async def check(self, configuration: Configuration) -> list[Check]:
         checks: list[Check] = []
@@ -74,6 +76,7 @@ class VsphereConnection:
         except PcgError as problem:
             checks.append(Check("template", False, problem.what, problem))
         places: list[Place] = []
+        domains: list[capacity.Domain] = []
         for number, placement in enumerate(configuration.placement, 1):
             suffix = f" {number}" if len(configuration.placement) > 1 else ""
             try:
@@ -83,16 +86,22 @@ class VsphereConnection:
                 continue
             checks.append(Check(f"placement{suffix}", True, f"{placement.datacenter}, {placement.cluster}"))
             places.append(place)
+            # Nodes are spread over the placements in turn.
+            nodes = len(range(number - 1, configuration.nodes.count, len(configuration.placement)))
+            domains.append(capacity.Domain(suffix, place, nodes))
         if places:
             checks.append(await self._session.run(privileges.check, self._session, configuration, template, places))
-        return checks
+        importing = template is None and "://" in configuration.template.image
+        own = [machine for machine in self._own if machine.genuine]
+        return checks + await capacity.check(self._session, configuration, domains, own, importing=importing)
 
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:
         template = await self._session.run(templates.find_template, self._session, configuration)
         return TemplateProgress(template=template)
 
     async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
-        return await self._session.run(self._list, gateway_id)
+        self._own = await self._session.run(self._list, gateway_id)
+        return self._own
 
     async def unfinished(self, gateway_id: str) -> list[CloudTask]:
         found = await self._session.run(self._tasks.unfinished, gateway_id)

@@ -27,6 +27,7 @@ func (v *vcenter) controlHandler() http.Handler {
 	mux.HandleFunc("/counters/reset", v.resetCounters)
 	mux.HandleFunc("/sessions/end", v.endSessions)
 	mux.HandleFunc("/privileges/answers", v.postPrivilegeAnswers)
+	v.infrastructure(mux)
 	return mux
 }
 

@@ -50,6 +50,7 @@ func newVcenter(
 	if err := v.buildInventory(datastore, template, strangers); err != nil {
 		return nil, err
 	}
+	v.furnish()
 	v.service.Listen = &url.URL{Scheme: "https", Host: address, Path: "/sdk", User: simulator.DefaultLogin}
 	v.service.RegisterSDK(simulator.Map)
 	simulator.Map.SessionManager().ServiceHostName = address
@@ -126,6 +127,8 @@ func (v *vcenter) intercept(user string, method *simulator.Method) *answer {
 		return v.reconfigure(user, request)
 	case *types.Destroy_Task:
 		return v.destroy(user, request)
+	case *types.QueryDateTime:
+		return v.queryDateTime(user, request)
 	case *types.QueryEvents:
 		return v.queryEvents(request)
 	case *types.AddAuthorizationRole:
