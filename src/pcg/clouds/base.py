@@ -102,6 +102,36 @@ class Check:
     problem: Exception | None = None
 
 
+class OfferedKind(StrEnum):
+    DATACENTER = "datacenter"
+    CLUSTER = "cluster"
+    RESOURCE_POOL = "resource-pool"
+    FOLDER = "folder"
+    DATASTORE = "datastore"
+    NETWORK = "network"
+    TEMPLATE = "template"
+
+
+@dataclass(frozen=True)
+class Offered:
+    """One thing that a configuration may name."""
+
+    kind: OfferedKind
+    name: str
+    path: str
+    """what to write instead where the name alone stands for several"""
+    datacenter: str = ""
+    cluster: str = ""
+    """of a resource pool"""
+    free_gib: int | None = None
+    """of a datastore"""
+    capacity_gib: int | None = None
+
+
+Inventory = Sequence[Offered]
+"""everything of a cloud that the account may see and a configuration may name; machines are never in it"""
+
+
 @dataclass(frozen=True)
 class TemplateProgress:
     """Either `template` (its id: done) or `task` (the import under way)."""
@@ -118,6 +148,10 @@ class Connection(Protocol):
     async def check(self, configuration: Configuration) -> list[Check]:
         """Preflight: everything that can be known before anything is made. Machines of ours that the last
         `list_machines` of this connection showed are there already and need no room again."""
+        ...
+
+    async def inventory(self, template_folder: str) -> Inventory:
+        """What there is to choose from, and the templates in that folder; a constant number of round trips."""
         ...
 
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:

@@ -13,9 +13,10 @@ import yaml
 
 from pcg.clouds.base import Check
 from pcg.errors import NotFound, PcgError
+from pcg.gateway.inventory_answer import inventory_answer
 from pcg.gateway.reconciler import Reconciler
 from pcg.gateway.requests import Handler, problem_of
-from pcg.model.configuration import Configuration, parse_configuration
+from pcg.model.configuration import Configuration, Template, parse_configuration
 
 
 def requests_of(reconciler: Reconciler) -> Mapping[str, Handler]:
@@ -23,14 +24,15 @@ def requests_of(reconciler: Reconciler) -> Mapping[str, Handler]:
         """`configuration`: another one than the stored, for the same cloud."""
         configuration = _configuration(reconciler, arguments)
         async with reconciler.connected() as connection:
+            await connection.list_machines(reconciler.gateway_id)  # what is there already needs no room again
             checks = await connection.check(configuration)
         return {"checks": [_check(reconciler, check) for check in checks]}
 
     async def inventory(arguments: dict[str, Any]) -> dict[str, Any]:
-        """What the gateway sees of its own: its machines now."""
+        """What the cloud has to choose from; `datacenter`: of that one alone."""
         async with reconciler.connected() as connection:
-            machines = await connection.list_machines(reconciler.gateway_id)
-        return {"machines": [{"name": item.name, "power": item.power, "address": item.address} for item in machines]}
+            found = await connection.inventory(_template_folder(reconciler))
+        return inventory_answer(found, str(arguments.get("datacenter") or ""))
 
     async def kubeconfig(arguments: dict[str, Any]) -> dict[str, Any]:
         """An administrator's, for at most eight hours."""
@@ -81,6 +83,13 @@ def _configuration(reconciler: Reconciler, arguments: dict[str, Any]) -> Configu
     if desired is None or desired.configuration is None:
         raise NotFound("The gateway is not configured yet.", reason="not-configured", remedy=["Configure it first."])
     return desired.configuration
+
+
+def _template_folder(reconciler: Reconciler) -> str:
+    desired = reconciler.desired
+    if desired is None or desired.configuration is None:
+        return str(Template.model_fields["folder"].default)
+    return desired.configuration.template.folder
 
 
 def _check(reconciler: Reconciler, check: Check) -> dict[str, Any]:

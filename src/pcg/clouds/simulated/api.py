@@ -74,7 +74,10 @@ def api_application(center: DataCenter, sessions: Sessions) -> Starlette:
 
     async def overview(request: Request) -> Any:
         wanted = OverviewRequest.model_validate_json(await _body(request))
-        return {"placements": center.overview(wanted.placements)}
+        return {"placements": center.overview(wanted.placements, wanted.gateway)}
+
+    async def inventory(request: Request) -> Any:
+        return center.inventory()
 
     async def template(request: Request) -> Any:
         return center.template(request.query_params.get("folder", ""), request.query_params.get("name", ""))
@@ -117,6 +120,7 @@ def api_application(center: DataCenter, sessions: Sessions) -> Starlette:
             Route("/api/session", log_in, methods=["POST"]),
             Route("/api/session", inside(log_out), methods=["DELETE"]),
             Route("/api/overview", inside(overview), methods=["POST"]),
+            Route("/api/inventory", inside(inventory), methods=["GET"]),
             Route("/api/templates", inside(template), methods=["GET"]),
             Route("/api/templates", inside(import_template), methods=["POST"]),
             Route("/api/images/probe", inside(probe_image), methods=["POST"]),

@@ -15,6 +15,7 @@ from pcg.clouds.base import (
     Check,
     CloudTask,
     Connection,
+    Inventory,
     Login,
     MachineSpec,
     ObservedMachine,
@@ -26,6 +27,7 @@ from pcg.clouds.server_trust import server_context
 from pcg.clouds.simulated import preflight
 from pcg.clouds.simulated.client import ApiClient, unreachable
 from pcg.clouds.simulated.errors import template_missing, translate
+from pcg.clouds.simulated.offered import offered
 from pcg.clouds.simulated.refusals import Refusal
 from pcg.errors import GiveUp, NotFound, Unreachable
 from pcg.model.configuration import Configuration, split_host_port, strip_scheme
@@ -73,9 +75,14 @@ class SimulatedConnection:
         self._api = api
         self._revisions: dict[str, int] = {}
         """by gateway, as of the last bulk read"""
+        self._own = ""
+        """the gateway whose machines were read last"""
 
     async def check(self, configuration: Configuration) -> list[Check]:
-        return await preflight.check(self._api, configuration)
+        return await preflight.check(self._api, configuration, self._own)
+
+    async def inventory(self, template_folder: str) -> Inventory:
+        return offered(await self._api.get("/api/inventory"), template_folder)
 
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:
         wanted = configuration.template
@@ -92,6 +99,7 @@ class SimulatedConnection:
     async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
         answer = await self._api.get("/api/machines", gateway=gateway_id)
         self._revisions[gateway_id] = answer["revision"]
+        self._own = gateway_id
         return [observed(machine) for machine in answer["machines"]]
 
     async def unfinished(self, gateway_id: str) -> list[CloudTask]:

@@ -17,7 +17,20 @@ from pcg.clouds.lab.dhcp import DhcpScope, DhcpServer
 from pcg.clouds.simulated import permissions as privilege
 from pcg.clouds.simulated.durations import Durations
 from pcg.clouds.simulated.images import Gate, ImageFetcher
-from pcg.clouds.simulated.inventory import DATASTORE, NETWORK, POOL, Place, find_folder, find_place, template_path
+from pcg.clouds.simulated.inventory import (
+    CLUSTER,
+    DATACENTER,
+    DATASTORE,
+    DATASTORE_CAPACITY,
+    FOLDERS,
+    HOSTS,
+    NETWORK,
+    POOL,
+    Place,
+    find_folder,
+    find_place,
+    template_path,
+)
 from pcg.clouds.simulated.machines import Machine, Machines, new_id, new_mac
 from pcg.clouds.simulated.news import News
 from pcg.clouds.simulated.permissions import Permissions
@@ -79,10 +92,12 @@ class DataCenter:
 
     # What a gateway's driver asks.
 
-    def overview(self, wanted: list[dict[str, str]]) -> list[dict[str, Any]]:
-        """For each placement: its place or why there is none; free space, free leases (beside those that machines of
-        gateways in that folder hold already), and privileges that the account lacks."""
+    def overview(self, wanted: list[dict[str, str]], gateway: str = "") -> list[dict[str, Any]]:
+        """For each placement: its place or why there is none; free space and memory, machines of the gateway, free
+        leases (beside those that machines of gateways in that folder hold already), and privileges that the account
+        lacks."""
         answers: list[dict[str, Any]] = []
+        own = [machine for machine in self.machines if gateway and machine.owner == gateway]
         for placement in wanted:
             try:
                 place = find_place(placement)
@@ -95,6 +110,8 @@ class DataCenter:
                     "folder": place.folder_path,
                     "network": place.network,
                     "datastore": {"name": place.datastore, "free": self.machines.free_space(place.datastore)},
+                    "hosts": [{"name": name, "free": free} for name, free in self.machines.free_memory().items()],
+                    "own": {"there": len(own), "running": sum(machine.powered_on for machine in own)},
                     "leases": {
                         "free": self.dhcp.count_free(),
                         "held": sum(machine.mac in self.dhcp.leases for machine in ours),
@@ -107,6 +124,22 @@ class DataCenter:
                 }
             )
         return answers
+
+    def inventory(self) -> dict[str, Any]:
+        """What there is to choose from."""
+        return {
+            "datacenter": DATACENTER,
+            "cluster": {"name": CLUSTER, "hosts": len(HOSTS)},
+            "pool": POOL,
+            "folders": list(FOLDERS),
+            "datastore": {
+                "name": DATASTORE,
+                "free": self.machines.free_space(DATASTORE),
+                "capacity": DATASTORE_CAPACITY,
+            },
+            "network": NETWORK,
+            "templates": sorted(self.state.all(_TEMPLATE)),
+        }
 
     def template(self, folder: str, name: str) -> dict[str, Any]:
         """Whether it is there, or the import that is under way, and which privileges are missing to use it."""

@@ -102,12 +102,17 @@ class Machines:
         """GiB."""
         return DATASTORE_CAPACITY - sum(item.disk for item in self._machines.values() if item.datastore == datastore)
 
+    def free_memory(self) -> dict[str, int]:
+        """GiB by host."""
+        free = {host.name: host.memory for host in HOSTS}
+        for machine in self._machines.values():
+            if machine.powered_on and machine.host in free:
+                free[machine.host] -= machine.memory
+        return free
+
     def host_for(self, machine: Machine) -> str:
         """The one with most free memory. Raises Refusal `not-enough`."""
-        free = {host.name: host.memory for host in HOSTS}
-        for other in self._machines.values():
-            if other.powered_on and other.host in free:
-                free[other.host] -= other.memory
+        free = self.free_memory()
         best = max(free, key=lambda name: free[name])
         if free[best] < machine.memory:
             raise _not_enough("memory", "every host", f"{machine.memory} GiB", f"{free[best]} GiB")

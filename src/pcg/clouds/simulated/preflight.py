@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pcg.clouds.base import Check
+from pcg.clouds.simulated import capacity
 from pcg.clouds.simulated.client import ApiClient
 from pcg.clouds.simulated.errors import permission_missing, template_missing, translate
 from pcg.clouds.simulated.refusals import Refusal
@@ -12,11 +13,13 @@ from pcg.errors import NotFound, PcgError, ResourcesMissing, Unreachable
 from pcg.model.configuration import Configuration
 
 
-async def check(api: ApiClient, configuration: Configuration) -> list[Check]:
+async def check(api: ApiClient, configuration: Configuration, gateway: str = "") -> list[Check]:
+    """`gateway`: whose machines need no room again."""
     checks = await _template(api, configuration)
     placements = [placement.model_dump(by_alias=True) for placement in configuration.placement]
-    answer = await api.post("/api/overview", {"placements": placements})
+    answer = await api.post("/api/overview", {"placements": placements, "gateway": gateway})
     several = len(placements) > 1
+    domains = []
     for number, told in enumerate(answer["placements"], 1):
         suffix = f" {number}" if several else ""
         if "refusal" in told:
@@ -25,11 +28,12 @@ async def check(api: ApiClient, configuration: Configuration) -> list[Check]:
             continue
         checks.append(Check(f"placement{suffix}", True, told["folder"]))
         checks += _privileges(api, f"privileges{suffix}", told["missing"])
+        # Nodes are spread over the placements in turn.
+        needed = len(range(number - 1, configuration.nodes.count, len(placements)))
+        domains.append((suffix, needed, told))
         if configuration.network.addresses.dhcp is not None:
-            # Nodes are spread over the placements in turn.
-            needed = len(range(number - 1, configuration.nodes.count, len(placements)))
             checks.append(_leases(f"addresses{suffix}", told, needed))
-    return checks
+    return checks + capacity.check(domains, configuration.nodes.hardware)
 
 
 async def _template(api: ApiClient, configuration: Configuration) -> list[Check]:

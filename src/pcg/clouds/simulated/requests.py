@@ -22,6 +22,8 @@ class LoginRequest(_Request):
 
 class OverviewRequest(_Request):
     placements: Annotated[list[Values], Field(min_length=1, max_length=16)]
+    gateway: Annotated[str, Field(max_length=80)] = ""
+    """whose machines are told apart"""
 
 
 class ImageRequest(_Request):

@@ -15,13 +15,14 @@ from pcg.clouds.base import (
     Check,
     CloudTask,
     Connection,
+    Inventory,
     Login,
     MachineSpec,
     ObservedMachine,
     TaskState,
     TemplateProgress,
 )
-from pcg.clouds.vsphere import capacity, inventory, machines, privileges, templates
+from pcg.clouds.vsphere import capacity, inventory, machines, offered, privileges, templates
 from pcg.clouds.vsphere.changes import Changes
 from pcg.clouds.vsphere.inventory import Place
 from pcg.clouds.vsphere.session import VsphereSession
@@ -94,6 +95,9 @@ class VsphereConnection:
         importing = template is None and "://" in configuration.template.image
         own = [machine for machine in self._own if machine.genuine]
         return checks + await capacity.check(self._session, configuration, domains, own, importing=importing)
+
+    async def inventory(self, template_folder: str) -> Inventory:
+        return await self._session.run(offered.offered, self._session, template_folder)
 
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:
         template = await self._session.run(templates.find_template, self._session, configuration)

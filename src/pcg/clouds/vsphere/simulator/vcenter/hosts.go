@@ -70,6 +70,12 @@ func (v *vcenter) furnish() {
 		datastore.Summary.MaintenanceMode = string(types.DatastoreSummaryMaintenanceModeStateNormal)
 		setFree(datastore, datastoreSize)
 	}
+	// By this tag clients tell a switch's own uplinks from the port groups that machines are connected to.
+	for _, entity := range simulator.Map.All("DistributedVirtualPortgroup") {
+		if group := entity.(*simulator.DistributedVirtualPortgroup); strings.Contains(group.Name, "-DVUplinks") {
+			group.Tag = []types.Tag{{Key: "SYSTEM/DVS.UPLINKPG"}}
+		}
+	}
 }
 
 // queryDateTime: vCenter wants Host.Config.DateTime even for reading a clock. nil: allowed.

@@ -1,0 +1,59 @@
+"""Whether hosts and datastore have room for the nodes. Called by `preflight.py` with what the data center told.
+
+Machines of ours that are there already do not need their room again. CPUs are shared out more than once here, so they
+are never missing; the data center has no clocks of hosts and no licence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pcg.clouds.base import Check
+from pcg.errors import ResourcesMissing
+from pcg.model.configuration import CustomSize
+
+
+def check(domains: Sequence[tuple[str, int, dict[str, Any]]], size: CustomSize) -> list[Check]:
+    """`domains`: suffix, nodes and the data center's answer of each placement. Those that share an object share its
+    room."""
+    groups: dict[str, list[tuple[str, int, dict[str, Any]]]] = {}
+    for domain in domains:
+        groups.setdefault(domain[2]["datastore"]["name"], []).append(domain)
+    checks = []
+    for group in groups.values():
+        suffix, _, told = group[0]
+        nodes = sum(count for _, count, _ in group)
+        checks.append(_memory(f"memory{suffix}", told["hosts"], max(0, nodes - told["own"]["running"]), size))
+        checks.append(_space(f"datastore{suffix}", told["datastore"], max(0, nodes - told["own"]["there"]), size))
+    return checks
+
+
+def _memory(name: str, hosts: list[dict[str, Any]], nodes: int, size: CustomSize) -> Check:
+    free = {str(host["name"]): int(host["free"]) for host in hosts}
+    fitting, total = sum(value // size.memory_gi_b for value in free.values()), sum(free.values())
+    if fitting >= nodes:
+        return Check(name, True, f"{total} GiB of memory are free on {len(free)} hosts")
+    evidence = [
+        f"of {nodes} nodes of {size.memory_gi_b} GiB {fitting} fit, each on one host",
+        *(f"{host}: {value} GiB free" for host, value in free.items()),
+    ]
+    return _lacking(name, "memory", "the hosts", nodes * size.memory_gi_b, total, evidence)
+
+
+def _space(name: str, datastore: dict[str, Any], nodes: int, size: CustomSize) -> Check:
+    free, where, needed = int(datastore["free"]), str(datastore["name"]), nodes * size.disk_gi_b
+    if free >= needed:
+        return Check(name, True, f"{free} GiB are free on {where}")
+    return _lacking(name, "datastore-space", where, needed, free, [f"{nodes} nodes of {size.disk_gi_b} GiB"])
+
+
+def _lacking(name: str, resource: str, where: str, needed: int, free: int, evidence: list[str]) -> Check:
+    problem = ResourcesMissing(
+        f"{where[0].upper()}{where[1:]} has {free} GiB of {resource} free; {needed} GiB are needed.",
+        reason=f"{resource}-missing",
+        evidence=evidence,
+        remedy=["Free some, add some, choose another placement, or choose smaller nodes (nodes.size)."],
+        fields={"resource": resource, "where": where, "needed": f"{needed} GiB", "free": f"{free} GiB"},
+    )
+    return Check(name, False, problem.what, problem)
