@@ -1,4 +1,4 @@
-"""`pcg gateway`: the table of its commands, which stand in `gateway_changes` and `gateway_views`."""
+"""`pcg gateway`: the table of its commands, which stand in the files beside it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from pcg.cli import gateway_changes as changes
 from pcg.cli import gateway_views as views
+from pcg.cli.gateway_inventory import inventory
 
 
 @click.group()
@@ -23,6 +24,7 @@ for command in (
     views.events,
     views.findings,
     views.machines,
+    inventory,
     changes.pairing_code,
     changes.reset,
     changes.rebuild,

@@ -73,7 +73,9 @@ def router() -> APIRouter:
         gateway_id: str,
         datacenter: Annotated[str | None, Query(max_length=512)] = None,
     ) -> dict[str, Any]:
-        """What there is to choose from in the cloud: data centers, clusters, folders, datastores, networks."""
+        """What there is to choose from in the cloud, through the gateway: `datacenters`, `clusters`,
+        `resource_pools`, `folders`, `datastores` (with free space), `networks`, and `templates` of the template folder;
+        `cut` is the number of those that were left out (at most 2,000 are told)."""
         await _allowed(service, actor, Action.SEE_INVENTORY, gateway_id)
         arguments = {"datacenter": datacenter} if datacenter else {}
         answer: dict[str, Any] = await hub.request(gateway_id, "inventory", arguments, actor)

@@ -31,6 +31,7 @@ from pcg.console.web.configuration_form import (
 from pcg.console.web.configuration_text import as_yaml
 from pcg.console.web.gateways import CLOUDS
 from pcg.console.web.preflight import Preflight, run_preflight
+from pcg.console.web.suggestions import Suggester, Suggestions
 from pcg.console.web.templating import FINGERPRINT, page
 from pcg.console.web.visitor import Typed, TypedByVisitor, Visitor, VisitorNeeded
 from pcg.errors import Conflict, InvalidInput
@@ -59,6 +60,7 @@ class Draft:
     preflight: Preflight | None = None
     pin: str = ""
     """filled in for the person to confirm"""
+    offered: Suggestions = field(default_factory=dict)
 
     @property
     def placements(self) -> list[int]:
@@ -67,6 +69,7 @@ class Draft:
 
 def router(service: Service, hub: Hub) -> APIRouter:
     routes = APIRouter(prefix="/gateways/{gateway_id}")
+    suggester = Suggester(hub, service.clock)
 
     @routes.get("/configure")
     async def show(
@@ -81,7 +84,9 @@ def router(service: Service, hub: Hub) -> APIRouter:
         fields = fields_of(document)
         if pin:
             fields |= {"vcenter.trust": "thumbprint", "vcenter.trust.thumbprint": pin, "vcenter.trust.ca": ""}
-        return _answer(request, visitor, gateway, Draft(as_text=False, fields=fields, etag=etag, pin=pin))
+        offered = await suggester.of(visitor.actor, gateway)
+        draft = Draft(as_text=False, fields=fields, etag=etag, pin=pin, offered=offered)
+        return _answer(request, visitor, gateway, draft)
 
     @routes.post("/configure")
     async def change(request: Request, visitor: VisitorNeeded, typed: TypedByVisitor, gateway_id: str) -> Response:
@@ -89,6 +94,8 @@ def router(service: Service, hub: Hub) -> APIRouter:
         stored = await _stored(service, visitor, gateway)
         draft = _draft_of(typed)
         do, _, number = typed["do"].partition(".")
+        offered = await suggester.of(visitor.actor, gateway, ask=do not in ("save", "show-yaml"))
+        draft = dataclasses.replace(draft, offered=offered)
         if not draft.as_text and do in _EDITS:
             return _answer(request, visitor, gateway, _EDITS[do](draft, number))
         # Only `save` saves: a press of the tab that is open already shows it again.
