@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "install": ("pcg.cli.install:install", "The installer, then the gateway, until stopped."),
     "gateway": ("pcg.cli.gateway:gateway", "Create, configure, watch, reset and delete gateways."),
     "preflight": ("pcg.cli.preflight:preflight", "Every check that can be made before machines are."),
+    "ports": ("pcg.cli.ports:ports", "Every flow that the firewall must let through."),
     "vsphere": ("pcg.cli.vsphere:vsphere", "What a VMware administrator prepares: the account's roles."),
     "login": ("pcg.cli.login:login", "Keep a console's address, CA pin and an API key for this user."),
     "user": ("pcg.cli.user:user", "People who may sign in."),
@@ -56,9 +57,8 @@ def cli(context: click.Context, debug: bool) -> None:
 def main() -> None:
     """Run a command; a PcgError ends as one readable block with exit code 1, or the code that the command sets."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        # A command that ends with a code of its own does not raise here: click gives the code back.
+        code = cli(standalone_mode=False)
     except click.Abort:
         click.echo("stopped", err=True)
         sys.exit(130)
@@ -71,6 +71,7 @@ def main() -> None:
         from pcg.cli.failure import show_failure
 
         sys.exit(show_failure(error, debug="--debug" in sys.argv[1:]))
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

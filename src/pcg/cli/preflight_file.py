@@ -1,0 +1,199 @@
+"""Checks of a configuration file that need no gateway: its form, its addresses, its image and its proxies.
+
+Called by `preflight.py` when no gateway is named. Whatever only the data center knows is left to the gateway's own
+preflight; None is answered where the file itself leaves open what the answer depends on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from pcg.cli.gateway_changes import with_trust
+from pcg.clouds.base import Check
+from pcg.errors import InvalidInput, PcgError, ResourcesMissing
+from pcg.gateway.steps.validate_configuration import check_proxies
+from pcg.model.configuration import Configuration, StaticAddresses, parse_configuration, split_host_port
+
+SPARE_ADDRESSES = 3
+"""beside the nodes' own: control-plane address, one for a rolling replacement, one for its predecessor"""
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def check_file(path: Path) -> list[Check]:
+    """Every check that could be made; the first alone when the file cannot be read as a configuration."""
+    try:
+        configuration, notices = parse_configuration(with_trust(_document(path), path.parent))
+    except InvalidInput as error:
+        return [Check("configuration", False, error.what, error)]
+    checks = [Check("configuration", True, "; ".join([f"{path} is a configuration", *notices]))]
+    static = configuration.network.addresses.static
+    if static is not None:
+        checks.append(_pool_size(configuration, static))
+    checks += [_shared_address(configuration), _overlaps(configuration), _name_servers(configuration)]
+    return [*checks, _image(configuration), _proxies(configuration)]
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not YAML.", reason="not-yaml", evidence=[str(error)]) from None
+    return document if isinstance(document, dict) else {}
+
+
+def _pool_size(configuration: Configuration, static: StaticAddresses) -> Check:
+    """Addresses that no node can have do not count: the gateway's, and the subnet's first and last."""
+    first, last = static.bounds
+    subnet = _subnet(static)
+    useless = {int(ipaddress.ip_address(static.gateway))}
+    if subnet.version == 4 and subnet.prefixlen < 31:
+        useless |= {int(subnet.network_address), int(subnet.broadcast_address)}
+    usable = int(last) - int(first) + 1 - sum(int(first) <= value <= int(last) for value in useless)
+    needed = configuration.nodes.count + SPARE_ADDRESSES
+    if usable >= needed:
+        return Check("addresses", True, f"{static.range} has {usable} addresses; {needed} are needed")
+    problem = ResourcesMissing(
+        f"The address pool {static.range} is too small: {needed} addresses are needed.",
+        reason="address-pool-exhausted",
+        evidence=[f"{usable} can be used", f"{configuration.nodes.count} nodes and {SPARE_ADDRESSES} spare ones"],
+        remedy=["Enlarge network.addresses.static.range."],
+        fields={"resource": "addresses", "where": static.range, "needed": str(needed), "free": str(usable)},
+    )
+    return Check("addresses", False, problem.what, problem)
+
+
+def _shared_address(configuration: Configuration) -> Check:
+    """It moves from node to node by ARP, so it must be a free address of the nodes' own subnet."""
+    name, network = "control-plane address", configuration.network
+    field, static = "network.controlPlaneAddress", network.addresses.static
+    if network.control_plane_address is None:
+        return Check(name, True, "the API server has the only node's own address")
+    address = ipaddress.ip_address(network.control_plane_address)
+    if static is None:
+        unsure = InvalidInput(
+            f"Whether {address} lies in the nodes' subnet and outside the DHCP server's scope cannot be told.",
+            reason="control-plane-address-unsure",
+            field_name=field,
+            cause="The subnet is known to the DHCP server alone.",
+            remedy=["Take an address of the nodes' subnet that the DHCP server never gives away."],
+        )
+        return Check(name, None, unsure.what, unsure)
+    subnet = _subnet(static)
+    why = ""
+    if address not in subnet:
+        why = f"it lies outside the nodes' subnet {subnet}"
+    elif address == ipaddress.ip_address(static.gateway):
+        why = "it is the subnet's gateway"
+    elif str(address) in network.name_servers:
+        why = "it is a name server"
+    elif subnet.version == 4 and address in (subnet.network_address, subnet.broadcast_address):
+        why = f"it is the first or last address of {subnet}"
+    if not why:
+        return Check(name, True, f"{address} lies in {subnet}")
+    wrong = InvalidInput(
+        f"The control-plane address {address} cannot be used: {why}.",
+        reason="control-plane-address-wrong",
+        field_name=field,
+        remedy=[f"Take a free address of {subnet}."],
+    )
+    return Check(name, False, wrong.what, wrong)
+
+
+def _overlaps(configuration: Configuration) -> Check:
+    """What lies in the pods' or services' network is not reachable from a node: traffic never leaves the cluster."""
+    network = configuration.network
+    inside = {"network.podCidr": network.pod_cidr, "network.serviceCidr": network.service_cidr}
+    found = [
+        f"{what} {outer} overlaps {field} {cidr}"
+        for field, cidr in inside.items()
+        for what, outer in _outside(configuration)
+        if outer.version == (within := ipaddress.ip_network(cidr)).version and outer.overlaps(within)
+    ]
+    if not found:
+        return Check("overlaps", True, "the pods' and services' networks overlap nothing that is named in the file")
+    wrong = InvalidInput(
+        f"Networks overlap: {found[0]}.",
+        reason="networks-overlap",
+        field_name=found[0].rpartition("overlaps ")[2].split()[0],
+        evidence=found,
+        cause="What lies in the pods' or services' network cannot be reached from a node.",
+        remedy=["Choose other networks for network.podCidr and network.serviceCidr."],
+    )
+    return Check("overlaps", False, wrong.what, wrong)
+
+
+def _outside(configuration: Configuration) -> Iterator[tuple[str, _Network]]:
+    network, static = configuration.network, configuration.network.addresses.static
+    if static is not None:
+        yield "the nodes' subnet", _subnet(static)
+    elif network.control_plane_address is not None:
+        yield "the control-plane address", ipaddress.ip_network(network.control_plane_address)
+    named = [("the name server", item) for item in network.name_servers]
+    named += [("the time server", item) for item in network.ntp_servers]
+    named.append(("the cloud's address", split_host_port(configuration.vcenter.address, 443)[0]))
+    for what, text in named:
+        try:
+            yield what, ipaddress.ip_network(text)
+        except ValueError:
+            continue  # a name: what it leads to is not known here
+
+
+def _name_servers(configuration: Configuration) -> Check:
+    network = configuration.network
+    if network.name_servers or network.addresses.static is None:
+        return Check("name servers", True, ", ".join(network.name_servers) or "name servers come by DHCP")
+    unsure = InvalidInput(
+        "No name server is given, and static addresses bring none: nodes find nothing by name.",
+        reason="name-servers-missing",
+        field_name="network.nameServers",
+        remedy=["Give network.nameServers, unless console, proxies and time servers are all given by address."],
+    )
+    return Check("name servers", None, unsure.what, unsure)
+
+
+def _image(configuration: Configuration) -> Check:
+    image, why = configuration.template.image, ""
+    ok: bool | None = False
+    if "://" not in image:
+        return Check("image", True, f"{image} is the name of a template, which the gateway looks for")
+    try:
+        parts = urlsplit(image)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        parts, host, why = urlsplit(""), None, str(error)
+    if not why and parts.scheme not in ("http", "https"):
+        why = f"its scheme is {parts.scheme}; http and https are fetched"
+    elif not why and not host:
+        why = "it names no host"
+    elif not why and (parts.username or parts.password):
+        why = "a user or password in it would be shown to whoever sees the configuration"
+    elif not why and not parts.path.strip("/"):
+        why = "it names no file"
+    elif not why and parts.scheme == "http" and configuration.template.sha256 is None:
+        ok, why = None, "over http without template.sha256 nobody notices when it was changed on the way"
+    if not why:
+        return Check("image", True, f"{configuration.template.name} from {host}")
+    wrong = InvalidInput(
+        f"The image's URL: {why}.", reason="image-url", field_name="template.image", remedy=["Correct template.image."]
+    )
+    return Check("image", ok, wrong.what, wrong)
+
+
+def _proxies(configuration: Configuration) -> Check:
+    try:
+        check_proxies(configuration.proxy)
+    except PcgError as error:
+        return Check("proxies", False, error.what, error)
+    given = configuration.proxy.https or configuration.proxy.http
+    return Check("proxies", True, "the nodes' proxies are well-formed" if given else "the nodes use no proxy")
+
+
+def _subnet(static: StaticAddresses) -> _Network:
+    return ipaddress.ip_network(f"{static.bounds[0]}/{static.prefix}", strict=False)
