@@ -13,7 +13,7 @@ from pcg.clouds.vsphere.simulator.launcher import RunningVcenter
 
 from .conftest import Raw
 from .test_capacity import pool_spec
-from .test_driver import connect
+from .test_driver import GATEWAY, configuration_of, connect, made, spec_of
 
 pytestmark = pytest.mark.vsphere
 
@@ -61,3 +61,25 @@ async def test_two_round_trips_and_no_templates_of_another_folder(
         assert await control("/counters") == {"RetrievePropertiesEx": 2}
         assert not any(entry.kind is OfferedKind.TEMPLATE for entry in await connection.inventory("others"))
         assert not any(entry.kind is OfferedKind.TEMPLATE for entry in await connection.inventory("no such folder"))
+
+
+async def test_a_new_connection_finds_a_machine_that_was_moved_and_renamed(
+    vcenter: RunningVcenter, control: Callable[..., Any]
+) -> None:
+    async with connect(vcenter) as connection:
+        machine = await made(connection, await spec_of(connection, configuration_of(vcenter)))
+
+    def move() -> None:
+        raw = Raw(vcenter)
+        thing = raw.machine(machine.name)
+        raw.finish(thing.Rename_Task("somebody's"))
+        raw.finish(raw.folder("others").MoveIntoFolder_Task([thing]))
+
+    await asyncio.to_thread(move)
+    async with connect(vcenter) as connection:
+        await control("/counters/reset", {})
+        (found,) = await connection.list_machines(GATEWAY)
+        assert (found.id, found.name, found.genuine) == (machine.id, "somebody's", True)
+        counted = await control("/counters")
+        # All machines' names and notes, the settings of those that may be ours, ours.
+        assert counted["RetrievePropertiesEx"] == 3

@@ -10,7 +10,7 @@ from pyVmomi import vim
 
 from pcg.clouds.base import MachineSpec, PowerState
 from pcg.clouds.vsphere.inventory import Candidate, Place
-from pcg.clouds.vsphere.machines import foreign_disks, observe
+from pcg.clouds.vsphere.machines import NOTE_HAS, foreign_disks, observe
 from pcg.clouds.vsphere.templates import clone_spec
 from pcg.model.configuration import CustomSize, Placement
 from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE
@@ -99,6 +99,7 @@ def test_the_clone_carries_marks_identity_hardware_and_guest_data_in_one_call() 
     assert (network.device.backing, network.device.macAddress) == (backing, None)
     assert grown.device.capacityInKB == 60 * 1024 * 1024
     assert "geheim" not in repr(spec)
+    assert NOTE_HAS in made.config.annotation, "by it a machine of ours is found after it was moved and renamed"
 
 
 def test_a_template_without_a_card_gets_one_and_a_large_disk_stays() -> None:
