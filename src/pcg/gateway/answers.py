@@ -24,7 +24,6 @@ def requests_of(reconciler: Reconciler) -> Mapping[str, Handler]:
         """`configuration`: another one than the stored, for the same cloud."""
         configuration = _configuration(reconciler, arguments)
         async with reconciler.connected() as connection:
-            await connection.list_machines(reconciler.gateway_id)  # what is there already needs no room again
             checks = await connection.check(configuration)
         return {"checks": [_check(reconciler, check) for check in checks]}
 
