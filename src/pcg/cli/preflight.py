@@ -79,6 +79,7 @@ def _show(checks: list[dict[str, Any]]) -> None:
     for check in checks:
         word = {True: "clear", False: "FOUND", None: "cannot tell"}[check["ok"]]
         click.echo(f"{word:<12}{plain(check['what'])}")
-        for part in ("evidence", "remedy") if check["ok"] is not True else ():
-            for item in (check.get("problem") or {}).get(part) or []:
-                click.echo(f"{'':<12}{part + ':':<10}{plain(item)}")
+        problem = check.get("problem") or {}
+        for part in ("evidence", "remedy"):
+            for item in problem.get(part) or []:
+                click.echo(f"{'':<12}{part}: {plain(item)}")

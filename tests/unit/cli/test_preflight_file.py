@@ -124,7 +124,7 @@ def test_for_people_it_is_a_line_a_check_with_evidence_and_remedy(tmp_path: Path
     done = CliRunner().invoke(preflight, ["-f", str(file)])
     assert done.exit_code == 1
     assert "FOUND       Networks overlap: the nodes' subnet 10.10.20.0/24 overlaps" in done.stdout
-    assert "remedy:   Choose other networks" in done.stdout
+    assert "remedy: Choose other networks" in done.stdout
 
 
 def test_without_name_and_file_it_is_refused() -> None:
