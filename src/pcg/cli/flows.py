@@ -126,6 +126,7 @@ def _cluster(configuration: Configuration) -> Iterator[Flow]:
         why = f"kube-vip announces {shared}: the nodes need one layer 2 segment"
         yield Flow(NODES, "the nodes' segment", "any", "ARP", why)
     if configuration.nodes.count > 1:
+        yield Flow(INSTALLER, NODES, "2379", "TCP", "etcd: takes out a member whose machine is lost")
         yield Flow(NODES, NODES, "2379-2380", "TCP", "etcd: clients and peers")
         yield Flow(NODES, NODES, "10250", "TCP", "kubelet: logs, exec, metrics")
         unknown = (("any", "any", f"pod network {configuration.kubernetes.cni}: see its documentation"),)

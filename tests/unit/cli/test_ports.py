@@ -57,6 +57,7 @@ def test_three_nodes_with_static_addresses(tmp_path: Path) -> None:
         ("administrators", "API server 10.10.20.9", "6443", "TCP"),
         ("nodes", "API server 10.10.20.9", "6443", "TCP"),
         ("nodes", "the nodes' segment", "any", "ARP"),
+        ("installer", "nodes", "2379", "TCP"),
         ("nodes", "nodes", "2379-2380", "TCP"),
         ("nodes", "nodes", "10250", "TCP"),
         ("nodes", "nodes", "179", "TCP"),
