@@ -140,6 +140,13 @@ class TemplateProgress:
     task: CloudTask | None = None
     fetched: bool = False
     """whether the image had to be fetched"""
+    doing: str = ""
+    """what the import does just now, for a person, for example `412 of 1,536 MiB`"""
+    attempt: int = 1
+    interrupted_at: str = ""
+    """how far the last interrupted attempt came, for example `300 MiB`"""
+    look_again: float | None = None
+    """seconds until it is worth asking again, where the cloud tells no change of it"""
 
 
 class Connection(Protocol):

@@ -24,38 +24,47 @@ from pcg.clouds.base import (
 )
 from pcg.clouds.vsphere import capacity, inventory, machines, offered, privileges, templates
 from pcg.clouds.vsphere.changes import Changes
+from pcg.clouds.vsphere.images import Imports, import_check
 from pcg.clouds.vsphere.inventory import Place
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.tasks import Tasks
 from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import NotFound, PcgError
 from pcg.model.configuration import Configuration, Placement
+from pcg.network.proxies import NO_PROXIES, Proxies
 
 LOOK_EVERYWHERE_EVERY = 900.0
 """seconds; in between only the folders that hold machines of ours are read. A person may move one elsewhere."""
 
 
 class VsphereCloud:
+    """`proxies` are the way to the node image's source; the vCenter itself is reached directly."""
+
+    def __init__(self, proxies: Proxies = NO_PROXIES) -> None:
+        self._proxies = proxies
+
     def connect(self, login: Login) -> AbstractAsyncContextManager[Connection]:
-        return _connect(login)
+        return _connect(login, self._proxies)
 
 
 @asynccontextmanager
-async def _connect(login: Login) -> AsyncIterator[Connection]:
+async def _connect(login: Login, proxies: Proxies) -> AsyncIterator[Connection]:
     session = VsphereSession(login)
     session.path_of = lambda managed_object: inventory.path_of(session, managed_object)
     await session.open()
-    connection = VsphereConnection(session)
+    connection = VsphereConnection(session, proxies)
     try:
         yield connection
     finally:
         await connection.end_waits()
+        await connection.end_import()
         await session.close()
 
 
 class VsphereConnection:
-    def __init__(self, session: VsphereSession) -> None:
+    def __init__(self, session: VsphereSession, proxies: Proxies = NO_PROXIES) -> None:
         self._session = session
+        self._imports = Imports(session, proxies)
         self._tasks = Tasks(session)
         self._changes = Changes(session)
         self._places: dict[Placement, Place] = {}
@@ -75,7 +84,7 @@ class VsphereConnection:
             template = vim.VirtualMachine(template_id, self._session.stub)
             checks.append(Check("template", True, f"{configuration.template.folder}/{configuration.template.name}"))
         except PcgError as problem:
-            checks.append(Check("template", False, problem.what, problem))
+            checks.append(import_check(configuration, problem) or Check("template", False, problem.what, problem))
         places: list[Place] = []
         domains: list[capacity.Domain] = []
         for number, placement in enumerate(configuration.placement, 1):
@@ -100,8 +109,7 @@ class VsphereConnection:
         return await self._session.run(offered.offered, self._session, template_folder)
 
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:
-        template = await self._session.run(templates.find_template, self._session, configuration)
-        return TemplateProgress(template=template)
+        return await self._imports.ensure(configuration)
 
     async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
         self._own = await self._session.run(self._list, gateway_id)
@@ -138,6 +146,9 @@ class VsphereConnection:
 
     async def end_waits(self) -> None:
         await self._changes.end()
+
+    async def end_import(self) -> None:
+        await self._imports.close()
 
     async def _next(self, machine: ObservedMachine, act: Callable[[], tuple[str, Any]]) -> CloudTask:
         kind, task = await self._session.run(act)

@@ -8,13 +8,14 @@ used: with it a certificate of a known CA connects although the pin is wrong.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from pcg.clouds.base import Login
-from pcg.clouds.server_trust import CONNECT_TIMEOUT, server_context
+from pcg.clouds.server_trust import CONNECT_TIMEOUT, MakeUnreachable, server_context
 from pcg.clouds.vsphere import faults
 from pcg.clouds.vsphere.vmomi import SoapStubAdapter, vim
 from pcg.errors import CredentialsRejected, PcgError, Unreachable
@@ -94,6 +95,15 @@ class VsphereSession:
             raise
         except Exception as error:
             raise self.translate(error) from error
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """Host and port of the vCenter."""
+        return self._host, self._port
+
+    def context_for(self, host: str, port: int, unreachable: MakeUnreachable) -> ssl.SSLContext:
+        """For TLS to a server that is trusted as the vCenter is. Blocks; raises what `unreachable` makes."""
+        return server_context(host, port, self._login_values, unreachable)
 
     def translate(self, error: Exception) -> PcgError:
         return faults.translate(error, account=self.account, address=self.address, path_of=self.path_of)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pcg.clouds.base import TaskState
+from pcg.clouds.base import TaskState, TemplateProgress
 from pcg.errors import PcgError, TryAgain
 from pcg.gateway.steps.outcome import Done, Failed, Outcome, Situation, Wait
 
@@ -29,5 +29,15 @@ async def template(situation: Situation) -> Outcome:
         "TemplateImporting",
         f"The node image is fetched from {wanted.image} into {wanted.folder}.",
     )
-    percent = f" ({task.progress} %)" if task is not None and task.progress else ""
-    return Wait(f"importing the node image {wanted.name}{percent}")
+    return Wait(f"importing the node image {wanted.name}{_how_far(progress)}", progress.look_again)
+
+
+def _how_far(progress: TemplateProgress) -> str:
+    """` (412 of 1,536 MiB, 26 %, attempt 2: the last one was interrupted after 300 MiB)`, or what is known of it."""
+    percent = progress.task.progress if progress.task is not None else None
+    parts = [progress.doing, f"{percent} %" if percent else ""]
+    if progress.attempt > 1:
+        last = f": the last one was interrupted after {progress.interrupted_at}" if progress.interrupted_at else ""
+        parts.append(f"attempt {progress.attempt}{last}")
+    known = ", ".join(part for part in parts if part)
+    return f" ({known})" if known else ""

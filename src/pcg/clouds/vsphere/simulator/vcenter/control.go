@@ -28,6 +28,7 @@ func (v *vcenter) controlHandler() http.Handler {
 	mux.HandleFunc("/sessions/end", v.endSessions)
 	mux.HandleFunc("/privileges/answers", v.postPrivilegeAnswers)
 	v.infrastructure(mux)
+	mux.HandleFunc("/imports", v.controlImports)
 	return mux
 }
 

@@ -30,8 +30,9 @@ type vcenter struct {
 	boots    map[string]int
 	answers  string
 
-	tasks *taskLog
-	feed  *feed
+	tasks  *taskLog
+	feed   *feed
+	leases *leaseBook
 }
 
 func newVcenter(
@@ -47,6 +48,7 @@ func newVcenter(
 		feed:     newFeed(),
 	}
 	v.tasks = newTaskLog()
+	v.leases = &leaseBook{}
 	if err := v.buildInventory(datastore, template, strangers); err != nil {
 		return nil, err
 	}
@@ -69,6 +71,7 @@ func (v *vcenter) handler() http.Handler {
 	mux.HandleFunc("/sdk/vimServiceVersions.xml", v.service.ServiceVersions)
 	mux.HandleFunc("/about", v.service.About)
 	mux.HandleFunc("/folder/", v.service.ServeDatastore)
+	mux.HandleFunc(uploadPrefix, v.serveUpload)
 	return mux
 }
 
@@ -129,6 +132,12 @@ func (v *vcenter) intercept(user string, method *simulator.Method) *answer {
 		return v.destroy(user, request)
 	case *types.QueryDateTime:
 		return v.queryDateTime(user, request)
+	case *types.Rename_Task:
+		return v.rename(user, request)
+	case *types.ImportVApp:
+		return v.importVApp(user, request)
+	case *types.HttpNfcLeaseProgress, *types.HttpNfcLeaseComplete, *types.HttpNfcLeaseAbort:
+		return v.leaseCall(method)
 	case *types.QueryEvents:
 		return v.queryEvents(request)
 	case *types.AddAuthorizationRole:
