@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 from pcg.clock import Clock
+from pcg.clouds.table import cloud_of
 from pcg.diagnosis.engine import diagnose
 from pcg.errors import PcgError, Refused
 from pcg.gateway import answers, bootstrap
@@ -162,6 +163,7 @@ async def _work(
         keys=keys,
         store=store,
         clock=clock,
+        cloud_of=lambda kind: cloud_of(kind, plan.proxies),
     )
     dialer = Dialer(
         lambda: trust.open_session(plan.endpoint, plan.proxies),

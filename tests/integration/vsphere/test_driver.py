@@ -332,7 +332,7 @@ async def test_wrong_names_list_near_matches(vcenter: RunningVcenter) -> None:
         assert isinstance(placement.problem, NotFound)
         assert placement.problem.fields["near"] == "ds-1"
         document = configuration_of(vcenter).model_dump(by_alias=True, mode="json")
-        document["template"]["image"] = "https://images.example.com/ubuntu-2204-k8s-1.31.ova"
+        document["template"]["image"] = "ubuntu-2204-k8s-1.31"
         with pytest.raises(NotFound) as missing:
             await connection.ensure_template(Configuration.model_validate(document))
         assert missing.value.fields["near"] == "ubuntu-2204-k8s-1.30"

@@ -114,6 +114,16 @@ async def test_container_manager_is_told_just_before_the_image_is_fetched() -> N
     assert made.reasons == ["ContainerManagerCreated", "TemplateImporting"]
 
 
+async def test_an_import_shows_bytes_attempt_and_how_far_the_last_one_came() -> None:
+    made = situation()
+    task = CloudTask("import-2", TaskState.RUNNING, "import", progress=26)
+    made.cloud.progress = TemplateProgress(
+        None, task, doing="412 of 1,536 MiB", attempt=2, interrupted_at="300 MiB", look_again=3.0
+    )
+    told = "412 of 1,536 MiB, 26 %, attempt 2: the last one was interrupted after 300 MiB"
+    assert await template(made.situation) == Wait(f"importing the node image node ({told})", 3.0)
+
+
 async def test_an_import_is_waited_for_and_its_end_is_told_once() -> None:
     made = situation()
     made.cloud.progress = TemplateProgress(None, CloudTask("import-1", TaskState.RUNNING, "import"))
