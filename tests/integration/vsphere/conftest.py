@@ -14,10 +14,12 @@ import pytest
 from pyVim.task import WaitForTask
 from pyVmomi import SoapStubAdapter, vim
 
-from pcg.clouds.vsphere import roles
+from pcg.clouds.vsphere import images, leases, roles
 from pcg.clouds.vsphere.simulator.builder import build
 from pcg.clouds.vsphere.simulator.launcher import ADMINISTRATOR, Account, RunningVcenter, vcenter_simulator
 from pcg.errors import SetupMissing
+
+from .image_server import ImageServer, image_server
 
 QUICK = {
     "CloneVM_Task": 0.5,
@@ -27,6 +29,8 @@ QUICK = {
     "Destroy_Task": 0.2,
 }
 SERVICE = Account("svc-pcg@vsphere.local", "a password of its own", privileges=roles.least())
+
+IMPORTER = Account("importer@vsphere.local", "one more password", privileges=roles.least())
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +44,7 @@ def program() -> Path:
 @pytest.fixture
 async def vcenter(program: Path, tmp_path: Path) -> AsyncIterator[RunningVcenter]:
     async with vcenter_simulator(
-        tmp_path / "vcenter", program=program, accounts=[ADMINISTRATOR, SERVICE], delays=QUICK
+        tmp_path / "vcenter", program=program, accounts=[ADMINISTRATOR, SERVICE, IMPORTER], delays=QUICK
     ) as running:
         yield running
         while OPENED:
@@ -60,6 +64,18 @@ def control(vcenter: RunningVcenter) -> Callable[..., Any]:
         return await asyncio.to_thread(call, path, body)
 
     return speak
+
+
+@pytest.fixture
+def quick_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(leases, "PROGRESS_EVERY", 0.1)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ImageServer]:
+    async with image_server() as running:
+        yield running
 
 
 OPENED: list[Raw] = []

@@ -1,108 +1,29 @@
-"""The node image imported into the simulated vCenter: streamed, verified, made the template once, and nothing left."""
+"""The node image imported into the simulated vCenter: made the template once, whoever else does the same."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyVmomi import vim
 
-from pcg.clouds.base import Connection, TaskState, TemplateProgress
-from pcg.clouds.vsphere import images, leases, leftovers
+from pcg.clouds.base import TaskState
+from pcg.clouds.vsphere import leftovers
 from pcg.clouds.vsphere.images import importing_name
-from pcg.clouds.vsphere.simulator.launcher import ADMINISTRATOR, Account, RunningVcenter, vcenter_simulator
-from pcg.errors import GiveUp, PcgError, PermissionMissing, TryAgain
-from pcg.model.configuration import Configuration
+from pcg.clouds.vsphere.simulator.launcher import RunningVcenter
 
-from .conftest import OPENED, QUICK, SERVICE, Raw
-from .image_server import DISK, ImageServer, image_server, small_ova
+from .conftest import IMPORTER, Raw
+from .image_server import DISK, ImageServer, small_ova
+from .importing import FOLDER, NAME, failure, lying_there, outcome, under_way, wanted
 from .test_driver import GATEWAY, connect, made, spec_of
 
-pytestmark = pytest.mark.vsphere
+pytestmark = [pytest.mark.vsphere, pytest.mark.usefixtures("quick_imports")]
 
 Control = Callable[..., Any]
-FOLDER = "images/nodes"
-NAME = "node-1.30"
-IMPORTER = Account(
-    "importer@vsphere.local",
-    "one more password",
-    privileges=[
-        *(SERVICE.privileges or ()),
-        "VApp.Import",
-        "VirtualMachine.Config.Rename",
-        "VirtualMachine.Inventory.Create",
-        "VirtualMachine.Provisioning.MarkAsTemplate",
-    ],
-)
-
-
-@pytest.fixture
-async def vcenter(program: Path, tmp_path: Path) -> AsyncIterator[RunningVcenter]:
-    accounts = [ADMINISTRATOR, SERVICE, IMPORTER]
-    async with vcenter_simulator(tmp_path / "vcenter", program=program, accounts=accounts, delays=QUICK) as running:
-        yield running
-        while OPENED:
-            OPENED.pop().drop()
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "LOOK_EVERY", 0.1)
-    monkeypatch.setattr(leases, "PROGRESS_EVERY", 0.1)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ImageServer]:
-    async with image_server() as running:
-        yield running
-
-
-def wanted(vcenter: RunningVcenter, image: str, sha256: str | None, folder: str = FOLDER) -> Configuration:
-    return Configuration.model_validate(
-        {
-            "cloud": "vsphere",
-            "vcenter": {"address": vcenter.address, "username": IMPORTER.name},
-            "placement": [{"datacenter": "dc-1", "cluster": "c-1", "datastore": "ds-1", "network": "VM Network"}],
-            "template": {"image": image, "sha256": sha256, "folder": folder},
-        }
-    )
-
-
-async def outcome(connection: Connection, configuration: Configuration, within: float = 30) -> TemplateProgress:
-    """The first answer that is no waiting."""
-    async with asyncio.timeout(within):
-        while True:
-            progress = await connection.ensure_template(configuration)
-            if progress.template is not None or (progress.task and progress.task.state is TaskState.FAILED):
-                return progress
-            await asyncio.sleep(0.02)
-
-
-async def under_way(connection: Connection, configuration: Configuration) -> TemplateProgress:
-    """The first answer that tells how many bytes have come: the lease is ready by then."""
-    async with asyncio.timeout(10):
-        while "bytes" not in (seen := await connection.ensure_template(configuration)).doing:
-            await asyncio.sleep(0.02)
-    return seen
-
-
-async def failure(connection: Connection, configuration: Configuration) -> PcgError:
-    progress = await outcome(connection, configuration)
-    assert progress.task is not None
-    assert isinstance(progress.task.error, PcgError)
-    return progress.task.error
-
-
-def lying_there(vcenter: RunningVcenter, folder: str = FOLDER) -> dict[str, bool]:
-    """What lies in the folder: whether each is a template, by name. An absent folder is an empty one."""
-    raw = Raw(vcenter)
-    found = raw.content.searchIndex.FindByInventoryPath(f"dc-1/vm/{folder}")
-    return {} if found is None else {child.name: child.config.template for child in found.childEntity}
 
 
 async def test_an_image_by_url_becomes_the_template_and_is_cloned(
@@ -153,82 +74,6 @@ async def test_an_image_in_a_file_and_without_a_sum(vcenter: RunningVcenter, tmp
         progress = await outcome(connection, wanted(vcenter, file.as_uri(), None))
         assert progress.template is not None
     assert lying_there(vcenter) == {NAME: True}
-
-
-async def test_a_wrong_checksum_leaves_nothing(vcenter: RunningVcenter, control: Control, server: ImageServer) -> None:
-    right = "0" * 64
-    async with connect(vcenter, IMPORTER) as connection:
-        error = await failure(connection, wanted(vcenter, server.url, right))
-    assert isinstance(error, GiveUp)
-    assert error.reason == "image-checksum-wrong"
-    assert f"expected: {right}" in error.evidence
-    assert f"found:    {server.sha256}" in error.evidence
-    assert lying_there(vcenter) == {}
-    assert [one["ended"] for one in (await control("/imports"))["imports"]] == ["aborted"]
-
-
-async def test_a_sum_of_the_manifest_is_verified_too(vcenter: RunningVcenter) -> None:
-    async with image_server(small_ova(manifest_of=b"another disk")) as server, connect(vcenter, IMPORTER) as connection:
-        error = await failure(connection, wanted(vcenter, server.url, server.sha256))
-    assert error.reason == "image-checksum-wrong"
-    assert "disk1.vmdk" in error.what
-    assert error.fields["found"] == hashlib.sha256(DISK).hexdigest()
-    assert lying_there(vcenter) == {}
-
-
-@pytest.mark.parametrize("fault", ["breakAfter", "leaseAfter"])
-async def test_interrupted_at_every_tenth_it_recovers_to_one_template(
-    vcenter: RunningVcenter, control: Control, server: ImageServer, fault: str
-) -> None:
-    async with connect(vcenter, IMPORTER) as connection:
-        for tenth in range(1, 11):
-            folder = f"images-{tenth}"
-            configuration = wanted(vcenter, server.url, server.sha256, folder)
-            await control("/imports", {fault: len(DISK) * tenth // 10})
-            error = await failure(connection, configuration)
-            assert isinstance(error, TryAgain)
-            assert error.reason == "image-transfer-interrupted"
-            assert error.fields["attempt"] == "1"
-            assert "after " in error.what
-            assert lying_there(vcenter, folder) == {}
-            again = await connection.ensure_template(configuration)
-            assert again.attempt == 2
-            assert again.interrupted_at
-            progress = await outcome(connection, configuration)
-            assert progress.template is not None
-            assert lying_there(vcenter, folder) == {NAME: True}
-
-
-async def test_a_broken_download_goes_on_where_it_stood(
-    vcenter: RunningVcenter, control: Control, server: ImageServer
-) -> None:
-    size = len(server.content)
-    server.breaks = [size * tenth // 10 for tenth in range(1, 10)]
-    async with connect(vcenter, IMPORTER) as connection:
-        progress = await outcome(connection, wanted(vcenter, server.url, server.sha256))
-        assert progress.template is not None
-    assert len(server.requests) == 10
-    assert server.requests == sorted(set(server.requests))
-    assert server.served < size * 1.1  # not one byte again, but for what was lost with a connection
-    (told,) = (await control("/imports"))["imports"]
-    assert told["uploaded"] == len(DISK)
-
-
-async def test_an_image_that_changed_meanwhile_is_fetched_anew(vcenter: RunningVcenter, server: ImageServer) -> None:
-    server.hold = 500_000
-    server.breaks = [1_000_000]
-    configuration = wanted(vcenter, server.url, None)
-    async with connect(vcenter, IMPORTER) as connection:
-        await connection.ensure_template(configuration)
-        await asyncio.wait_for(server.held.wait(), 10)
-        server.tag = '"two"'
-        server.go_on.set()
-        error = await failure(connection, configuration)
-        assert error.reason == "image-transfer-interrupted"
-        assert int(error.fields["bytes"]) > 0
-        assert lying_there(vcenter) == {}
-        assert (await outcome(connection, configuration)).template is not None
-    assert server.requests == [0, 0, 0]
 
 
 async def test_two_gateways_at_once_end_with_one_template(
@@ -341,71 +186,6 @@ async def test_cancelled_at_any_moment_nothing_is_left(
         await asyncio.sleep(0.04 * moment)
     left = lying_there(vcenter)
     assert left in ({}, {NAME: True})
-
-
-async def test_a_lease_outlasts_its_limit_while_the_download_stands_still(
-    vcenter: RunningVcenter, control: Control, server: ImageServer
-) -> None:
-    await control("/imports", {"leaseTimeout": 0.6})
-    server.hold = 1_000_000
-    async with connect(vcenter, IMPORTER) as connection:
-        configuration = wanted(vcenter, server.url, server.sha256)
-        await connection.ensure_template(configuration)
-        await asyncio.wait_for(server.held.wait(), 10)
-        await asyncio.sleep(1.5)
-        server.go_on.set()
-        assert (await outcome(connection, configuration)).template is not None
-
-
-async def test_a_closed_host_is_named_with_its_hop(
-    vcenter: RunningVcenter, control: Control, server: ImageServer
-) -> None:
-    await control("/imports", {"host": "127.0.0.1:9"})
-    async with connect(vcenter, IMPORTER) as connection:
-        error = await failure(connection, wanted(vcenter, server.url, server.sha256))
-    assert error.reason == "upload-host-unreachable"
-    assert (error.fields["hop"], error.fields["host"], error.fields["port"]) == ("connect", "127.0.0.1", "9")
-    assert "url" not in error.fields
-    assert lying_there(vcenter) == {}
-
-
-async def test_a_host_that_answers_busy_is_tried_again(
-    vcenter: RunningVcenter, control: Control, server: ImageServer
-) -> None:
-    await control("/imports", {"refuseAfter": 1_000_000})
-    configuration = wanted(vcenter, server.url, server.sha256)
-    async with connect(vcenter, IMPORTER) as connection:
-        error = await failure(connection, configuration)
-        assert error.reason == "image-transfer-interrupted"
-        assert lying_there(vcenter) == {}
-        assert (await outcome(connection, configuration)).template is not None
-
-
-async def test_a_source_that_is_not_there_is_named(vcenter: RunningVcenter, server: ImageServer) -> None:
-    server.status = 404
-    async with connect(vcenter, IMPORTER) as connection:
-        error = await failure(connection, wanted(vcenter, server.url + "?token=secret", server.sha256))
-        assert error.reason == "image-source-unreachable"
-        assert error.fields["url"] == server.url
-        assert "answer: HTTP 404" in error.evidence
-        assert "secret" not in repr((error.what, error.evidence, error.remedy, error.fields))
-        error = await failure(connection, wanted(vcenter, "file:///nowhere/node.ova", None))
-        assert error.reason == "image-source-unreachable"
-
-
-async def test_what_is_no_ova_is_refused_before_anything_is_made(vcenter: RunningVcenter) -> None:
-    async with image_server(b"<html>log in first</html>" * 100) as server, connect(vcenter, IMPORTER) as connection:
-        error = await failure(connection, wanted(vcenter, server.url, None))
-    assert error.reason == "image-malformed"
-    assert lying_there(vcenter) == {}
-
-
-async def test_a_missing_privilege_is_named_with_its_object(vcenter: RunningVcenter, server: ImageServer) -> None:
-    async with connect(vcenter, SERVICE) as connection:
-        error = await failure(connection, wanted(vcenter, server.url, server.sha256))
-    assert isinstance(error, PermissionMissing)
-    assert error.fields["privilege"] == "VApp.Import"
-    assert error.fields["object"] == "/dc-1/host/c-1/Resources"
 
 
 async def test_preflight_does_not_ask_for_a_template_that_will_be_imported(

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 BLOCK = tarfile.BLOCKSIZE
 MAXIMUM_MEMBERS = 200
+MAXIMUM_MEMBER_BYTES = 1 << 40
+MAXIMUM_TRAILING_BYTES = 1024 * 1024
+"""after the archive's end; tar pads to a few blocks, and a source that never ends must not hold a lease for ever"""
 MAXIMUM_EXTENSION_BYTES = 64 * 1024
 """of a long name or a pax header; both hold a few hundred bytes"""
 MAXIMUM_MANIFEST_BYTES = 256 * 1024
@@ -74,6 +77,8 @@ class OvaReader:
             if header.type not in _REGULAR:
                 raise MalformedOva("it holds something that is no regular file")
             member = Member(_plain(name or header.name), header.size if size is None else size)
+            if member.size > MAXIMUM_MEMBER_BYTES:
+                raise MalformedOva("a member of the archive is larger than any disk")
             self._left, self._padding = member.size, -member.size % BLOCK
             return member
 
@@ -95,9 +100,11 @@ class OvaReader:
 
     async def finish(self) -> None:
         """To the end of the stream, so that `sha256` is that of the whole file."""
-        self._buffer = memoryview(b"")
+        ended = self.position
         while await self._more():
-            self._buffer = memoryview(b"")
+            if self.position - ended > MAXIMUM_TRAILING_BYTES:
+                raise MalformedOva("it does not stop at the archive's end")
+        self._buffer = memoryview(b"")
 
     async def _pass_over(self) -> None:
         left, self._left = self._left + self._padding, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -58,6 +59,27 @@ async def whole(content: bytes, size: int = 1000) -> list[tuple[str, bytes]]:
 async def test_every_byte_comes_out_whatever_the_pieces(contents: list[bytes], size: int) -> None:
     members = [(f"file-{number}", content) for number, content in enumerate(contents)]
     assert await whole(tar_of(*members), size) == members
+
+
+async def test_a_large_disk_takes_no_more_memory_than_a_piece() -> None:
+    entry = tarfile.TarInfo("a.vmdk")
+    entry.size = 256 << 20
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield entry.tobuf(tarfile.USTAR_FORMAT)
+        for _ in range(256):
+            yield b"x" * (1 << 20)
+        yield b"\0" * 1024
+
+    read = OvaReader(stream())
+    tracemalloc.start()
+    try:
+        assert await read.next() is not None
+        assert sum([len(piece) async for piece in read.content()]) == entry.size
+        assert await read.next() is None
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 async def test_what_is_not_read_is_passed_over() -> None:
@@ -125,6 +147,28 @@ async def test_a_huge_extension_header_is_not_read() -> None:
     entry.type, entry.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
     with pytest.raises(MalformedOva, match="too large"):
         await whole(entry.tobuf(tarfile.GNU_FORMAT) + b"x" * 4096)
+
+
+async def test_a_member_larger_than_any_disk() -> None:
+    entry = tarfile.TarInfo("a.vmdk")
+    entry.size = (1 << 40) + 1
+    with pytest.raises(MalformedOva, match="larger than any disk"):
+        await reader(entry.tobuf(tarfile.GNU_FORMAT)).next()
+
+
+async def test_a_source_that_goes_on_for_ever_behind_the_archive() -> None:
+    content = tar_of(("node.ovf", b"x"))
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield content
+        while True:
+            yield b"\0" * 65536
+
+    read = OvaReader(endless())
+    assert [member.name async for member in names(read)] == ["node.ovf"]
+    with pytest.raises(MalformedOva, match="does not stop"):
+        await read.finish()
+    assert read.position < len(content) + 2 * ova.MAXIMUM_TRAILING_BYTES
 
 
 async def test_a_pax_header_cannot_smuggle_a_path() -> None:

@@ -109,7 +109,7 @@ func (v *vcenter) newLease(
 		device := &l.Info.DeviceUrl[i]
 		host := "*"
 		if l.faults.Host != "" {
-			host = l.faults.Host
+			host, device.SslThumbprint = l.faults.Host, l.faults.Thumbprint
 		}
 		device.Url = (&url.URL{Scheme: "https", Host: host, Path: uploadPrefix + l.Self.Value + "/" + device.TargetId}).String()
 	}

@@ -18,8 +18,10 @@ type importFaults struct {
 	Times        int     `json:"times"`        // for how many of the next imports
 	BreakAfter   int64   `json:"breakAfter"`   // bytes: the connection is reset and the lease fails
 	LeaseAfter   int64   `json:"leaseAfter"`   // bytes: the lease fails, the connection goes on
+	AbortAfter   int64   `json:"abortAfter"`   // bytes: somebody aborts the lease
 	RefuseAfter  int64   `json:"refuseAfter"`  // bytes: the host answers 503, the lease lives on
 	Host         string  `json:"host"`         // HOST:PORT of the device URLs, for example of a closed port
+	Thumbprint   string  `json:"thumbprint"`   // SHA-1 of that host's certificate, as vCenter would tell it
 	LeaseTimeout float64 `json:"leaseTimeout"` // seconds without progress
 }
 
@@ -86,6 +88,10 @@ func (v *vcenter) serveUpload(w http.ResponseWriter, r *http.Request) {
 			return
 		case passed(l.faults.LeaseAfter):
 			v.endLease(l, "the datastore failed", true)
+		case passed(l.faults.AbortAfter):
+			v.endLease(l, "aborted", false)
+			reset(w)
+			return
 		case passed(l.faults.RefuseAfter):
 			http.Error(w, "the host is busy", http.StatusServiceUnavailable)
 			return
