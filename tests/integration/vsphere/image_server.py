@@ -80,6 +80,10 @@ class ImageServer:
     """the first byte of each answer"""
     served: int = 0
     status: int = 200
+    redirect: str = ""
+    """where the next request is sent to"""
+    asked: list[str] = field(default_factory=list)
+    """first lines of the requests"""
     serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -94,6 +98,7 @@ class ImageServer:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+            self.asked.append(head.split("\r\n")[0])
             await self._answer(headers, writer)
         writer.close()
         with suppress(ConnectionError):
@@ -101,6 +106,11 @@ class ImageServer:
 
     async def _answer(self, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
         total = len(self.content)
+        if self.redirect:
+            to, self.redirect = self.redirect, ""
+            writer.write(f"HTTP/1.1 302 F\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+            return
         if self.status != 200:
             writer.write(f"HTTP/1.1 {self.status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             await writer.drain()

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from pcg.clouds.vsphere.downloads import source_of
 from pcg.clouds.vsphere.simulator.launcher import RunningVcenter
-from pcg.errors import GiveUp, PermissionMissing, TryAgain
+from pcg.errors import GiveUp, PermissionMissing, TryAgain, Unreachable
+from pcg.network.proxies import NO_PROXIES, parse_proxies
 
 from .conftest import IMPORTER, SERVICE
 from .image_server import DISK, ImageServer, image_server, small_ova
@@ -180,3 +182,30 @@ async def test_a_host_is_trusted_by_the_thumbprint_that_vcenter_tells(
         told = ":".join(right[at : at + 2] for at in range(0, 40, 2))
         await control("/imports", {"host": f"localhost:{port}", "thumbprint": told})
         assert (await outcome(connection, configuration)).template is not None
+
+
+async def test_an_image_is_fetched_through_the_proxy_and_resumed_there(server: ImageServer) -> None:
+    proxies, _ = parse_proxies(server.url.removesuffix("/node-1.30.ova"), None, None)
+    server.breaks = [500_000]
+    source = source_of("http://images.example.com/node-1.30.ova", proxies)
+    content = b"".join([piece async for piece in source.pieces()])
+    assert content == server.content
+    assert server.asked == ["GET http://images.example.com/node-1.30.ova HTTP/1.1"] * 2
+
+
+async def test_a_redirect_is_followed_and_a_loop_is_not(server: ImageServer) -> None:
+    server.redirect = "/elsewhere/node.ova"
+    content = b"".join([piece async for piece in source_of(server.url, NO_PROXIES).pieces()])
+    assert content == server.content
+    assert server.asked[-1] == "GET /elsewhere/node.ova HTTP/1.1"
+    server.redirect = "file:///etc/passwd"
+    with pytest.raises(Unreachable, match="cannot be fetched"):
+        _ = [piece async for piece in source_of(server.url, NO_PROXIES).pieces()]
+
+
+async def test_a_server_that_ignores_ranges_ends_the_attempt(server: ImageServer) -> None:
+    server.ranges, server.breaks = False, [500_000]
+    with pytest.raises(TryAgain) as interrupted:
+        _ = [piece async for piece in source_of(server.url, NO_PROXIES).pieces()]
+    assert interrupted.value.reason == "image-transfer-interrupted"
+    assert 0 < int(interrupted.value.fields["bytes"]) <= 500_000

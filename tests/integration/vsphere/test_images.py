@@ -15,6 +15,7 @@ from pcg.clouds.base import TaskState
 from pcg.clouds.vsphere import leftovers
 from pcg.clouds.vsphere.images import importing_name
 from pcg.clouds.vsphere.simulator.launcher import RunningVcenter
+from pcg.errors import PermissionMissing
 
 from .conftest import IMPORTER, Raw
 from .image_server import DISK, ImageServer, small_ova
@@ -196,3 +197,20 @@ async def test_preflight_does_not_ask_for_a_template_that_will_be_imported(
     assert [(check.ok, check.what) for check in checks if check.name == "template"] == [
         (True, f"it will be imported from {server.url}")
     ]
+
+
+async def test_a_folder_that_may_not_be_made_is_named_with_the_privilege(
+    vcenter: RunningVcenter, server: ImageServer
+) -> None:
+    raw = Raw(vcenter)
+    roles = raw.content.authorizationManager
+    allowed = [privilege for privilege in IMPORTER.privileges or () if privilege != "Folder.Create"]
+    role = roles.AddAuthorizationRole("no folders", allowed)
+    permission = vim.AuthorizationManager.Permission(principal=IMPORTER.name, group=False, roleId=role, propagate=True)
+    roles.SetEntityPermissions(raw.datacenter.vmFolder, [permission])
+    async with connect(vcenter, IMPORTER) as connection:
+        error = await failure(connection, wanted(vcenter, server.url, server.sha256))
+    assert isinstance(error, PermissionMissing)
+    assert error.fields["privilege"] == "Folder.Create"
+    assert error.fields["object"] == "/dc-1/vm"
+    assert server.requests == []

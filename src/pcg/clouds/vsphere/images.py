@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pcg.clouds.base import Check, CloudTask, TaskState, TemplateProgress
@@ -44,7 +44,6 @@ class _Import:
     transfer: Transfer | None = None
     task: asyncio.Task[None] | None = None
     lease: Lease | None = None
-    marks: dict[str, str] = field(default_factory=dict)
 
 
 class Imports:
