@@ -9,7 +9,7 @@ from pcg.clouds.vsphere.simulator.launcher import RunningVcenter
 from pcg.errors import PcgError
 from pcg.model.configuration import Configuration
 
-from .conftest import IMPORTER, Raw
+from .conftest import SERVICE, Raw
 
 FOLDER = "images/nodes"
 NAME = "node-1.30"
@@ -19,7 +19,7 @@ def wanted(vcenter: RunningVcenter, image: str, sha256: str | None, folder: str 
     return Configuration.model_validate(
         {
             "cloud": "vsphere",
-            "vcenter": {"address": vcenter.address, "username": IMPORTER.name},
+            "vcenter": {"address": vcenter.address, "username": SERVICE.name},
             "placement": [{"datacenter": "dc-1", "cluster": "c-1", "datastore": "ds-1", "network": "VM Network"}],
             "template": {"image": image, "sha256": sha256, "folder": folder},
         }

@@ -15,7 +15,7 @@ from pcg.clouds.vsphere.simulator.launcher import RunningVcenter
 from pcg.errors import GiveUp, PermissionMissing, TryAgain, Unreachable
 from pcg.network.proxies import NO_PROXIES, parse_proxies
 
-from .conftest import IMPORTER, SERVICE
+from .conftest import CLONER, SERVICE
 from .image_server import DISK, ImageServer, image_server, small_ova
 from .importing import NAME, failure, lying_there, outcome, wanted
 from .test_driver import connect
@@ -27,7 +27,7 @@ Control = Callable[..., Any]
 
 async def test_a_wrong_checksum_leaves_nothing(vcenter: RunningVcenter, control: Control, server: ImageServer) -> None:
     right = "0" * 64
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         error = await failure(connection, wanted(vcenter, server.url, right))
     assert isinstance(error, GiveUp)
     assert error.reason == "image-checksum-wrong"
@@ -38,7 +38,7 @@ async def test_a_wrong_checksum_leaves_nothing(vcenter: RunningVcenter, control:
 
 
 async def test_a_sum_of_the_manifest_is_verified_too(vcenter: RunningVcenter) -> None:
-    async with image_server(small_ova(manifest_of=b"another disk")) as server, connect(vcenter, IMPORTER) as connection:
+    async with image_server(small_ova(manifest_of=b"another disk")) as server, connect(vcenter, SERVICE) as connection:
         error = await failure(connection, wanted(vcenter, server.url, server.sha256))
     assert error.reason == "image-checksum-wrong"
     assert "disk1.vmdk" in error.what
@@ -50,7 +50,7 @@ async def test_a_sum_of_the_manifest_is_verified_too(vcenter: RunningVcenter) ->
 async def test_interrupted_at_every_tenth_it_recovers_to_one_template(
     vcenter: RunningVcenter, control: Control, server: ImageServer, fault: str
 ) -> None:
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         for tenth in range(1, 11):
             folder = f"images-{tenth}"
             configuration = wanted(vcenter, server.url, server.sha256, folder)
@@ -74,7 +74,7 @@ async def test_a_broken_download_goes_on_where_it_stood(
 ) -> None:
     size = len(server.content)
     server.breaks = [size * tenth // 10 for tenth in range(1, 10)]
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         progress = await outcome(connection, wanted(vcenter, server.url, server.sha256))
         assert progress.template is not None
     assert len(server.requests) == 10
@@ -88,7 +88,7 @@ async def test_an_image_that_changed_meanwhile_is_fetched_anew(vcenter: RunningV
     server.hold = 500_000
     server.breaks = [1_000_000]
     configuration = wanted(vcenter, server.url, None)
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         await connection.ensure_template(configuration)
         await asyncio.wait_for(server.held.wait(), 10)
         server.tag = '"two"'
@@ -106,7 +106,7 @@ async def test_a_lease_outlasts_its_limit_while_the_download_stands_still(
 ) -> None:
     await control("/imports", {"leaseTimeout": 0.6})
     server.hold = 1_000_000
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         configuration = wanted(vcenter, server.url, server.sha256)
         await connection.ensure_template(configuration)
         await asyncio.wait_for(server.held.wait(), 10)
@@ -119,7 +119,7 @@ async def test_a_closed_host_is_named_with_its_hop(
     vcenter: RunningVcenter, control: Control, server: ImageServer
 ) -> None:
     await control("/imports", {"host": "127.0.0.1:9"})
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         error = await failure(connection, wanted(vcenter, server.url, server.sha256))
     assert error.reason == "upload-host-unreachable"
     assert (error.fields["hop"], error.fields["host"], error.fields["port"]) == ("connect", "127.0.0.1", "9")
@@ -132,7 +132,7 @@ async def test_a_host_that_answers_busy_is_tried_again(
 ) -> None:
     await control("/imports", {"refuseAfter": 1_000_000})
     configuration = wanted(vcenter, server.url, server.sha256)
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         error = await failure(connection, configuration)
         assert error.reason == "image-transfer-interrupted"
         assert lying_there(vcenter) == {}
@@ -141,7 +141,7 @@ async def test_a_host_that_answers_busy_is_tried_again(
 
 async def test_a_source_that_is_not_there_is_named(vcenter: RunningVcenter, server: ImageServer) -> None:
     server.status = 404
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         error = await failure(connection, wanted(vcenter, server.url + "?token=secret", server.sha256))
         assert error.reason == "image-source-unreachable"
         assert error.fields["url"] == server.url
@@ -152,14 +152,14 @@ async def test_a_source_that_is_not_there_is_named(vcenter: RunningVcenter, serv
 
 
 async def test_what_is_no_ova_is_refused_before_anything_is_made(vcenter: RunningVcenter) -> None:
-    async with image_server(b"<html>log in first</html>" * 100) as server, connect(vcenter, IMPORTER) as connection:
+    async with image_server(b"<html>log in first</html>" * 100) as server, connect(vcenter, SERVICE) as connection:
         error = await failure(connection, wanted(vcenter, server.url, None))
     assert error.reason == "image-malformed"
     assert lying_there(vcenter) == {}
 
 
 async def test_a_missing_privilege_is_named_with_its_object(vcenter: RunningVcenter, server: ImageServer) -> None:
-    async with connect(vcenter, SERVICE) as connection:
+    async with connect(vcenter, CLONER) as connection:
         error = await failure(connection, wanted(vcenter, server.url, server.sha256))
     assert isinstance(error, PermissionMissing)
     assert error.fields["privilege"] == "VApp.Import"
@@ -173,7 +173,7 @@ async def test_a_host_is_trusted_by_the_thumbprint_that_vcenter_tells(
     right = hashlib.sha1(ssl.PEM_cert_to_DER_cert(vcenter.certificate.read_text())).hexdigest().upper()
     wrong = "0" * 40
     configuration = wanted(vcenter, server.url, server.sha256)
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         await control("/imports", {"host": f"localhost:{port}", "thumbprint": wrong})
         error = await failure(connection, configuration)
         assert error.reason == "upload-host-unreachable"

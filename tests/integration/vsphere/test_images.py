@@ -17,7 +17,7 @@ from pcg.clouds.vsphere.images import importing_name
 from pcg.clouds.vsphere.simulator.launcher import RunningVcenter
 from pcg.errors import PermissionMissing
 
-from .conftest import IMPORTER, Raw
+from .conftest import SERVICE, Raw
 from .image_server import DISK, ImageServer, small_ova
 from .importing import FOLDER, NAME, failure, lying_there, outcome, under_way, wanted
 from .test_driver import GATEWAY, connect, made, spec_of
@@ -31,7 +31,7 @@ async def test_an_image_by_url_becomes_the_template_and_is_cloned(
     vcenter: RunningVcenter, control: Control, server: ImageServer
 ) -> None:
     configuration = wanted(vcenter, server.url, server.sha256)
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         server.hold = 1_000_000
         began = time.monotonic()
         first = await connection.ensure_template(configuration)
@@ -71,7 +71,7 @@ async def test_an_image_by_url_becomes_the_template_and_is_cloned(
 async def test_an_image_in_a_file_and_without_a_sum(vcenter: RunningVcenter, tmp_path: Path) -> None:
     file = tmp_path / f"{NAME}.ova"
     file.write_bytes(small_ova())
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         progress = await outcome(connection, wanted(vcenter, file.as_uri(), None))
         assert progress.template is not None
     assert lying_there(vcenter) == {NAME: True}
@@ -81,7 +81,7 @@ async def test_two_gateways_at_once_end_with_one_template(
     vcenter: RunningVcenter, control: Control, server: ImageServer
 ) -> None:
     configuration = wanted(vcenter, server.url, server.sha256)
-    async with connect(vcenter, IMPORTER) as one, connect(vcenter, IMPORTER) as other:
+    async with connect(vcenter, SERVICE) as one, connect(vcenter, SERVICE) as other:
         found = await asyncio.gather(outcome(one, configuration), outcome(other, configuration))
     assert found[0].template is not None
     assert found[0].template == found[1].template
@@ -95,7 +95,7 @@ async def test_two_with_different_sums_known_end_with_one_template(
     """They do not see each other's import; the one that is renamed last finds the name taken."""
     known, unknown = wanted(vcenter, server.url, server.sha256), wanted(vcenter, server.url, None)
     server.hold = 1_000_000
-    async with connect(vcenter, IMPORTER) as one, connect(vcenter, IMPORTER) as other:
+    async with connect(vcenter, SERVICE) as one, connect(vcenter, SERVICE) as other:
         await one.ensure_template(known)
         await other.ensure_template(unknown)
         async with asyncio.timeout(10):
@@ -121,7 +121,7 @@ async def test_a_stale_import_is_removed_by_whoever_comes_next(vcenter: RunningV
     leave_behind(vcenter, importing_name(configuration), time.time() - 3600)
     leave_behind(vcenter, "other-0123456789ab.importing", time.time() - 3600)
     leave_behind(vcenter, "persons.importing", None)
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         assert (await outcome(connection, configuration)).template is not None
     left = lying_there(vcenter, "spectro-templates")
     assert left == {"ubuntu-2204-k8s-1.30": True, NAME: True, "persons.importing": False}
@@ -133,7 +133,7 @@ async def test_a_young_import_without_a_task_is_waited_for(
     monkeypatch.setattr(leftovers, "STALE_SECONDS", 3.0)
     configuration = wanted(vcenter, server.url, server.sha256, "spectro-templates")
     leave_behind(vcenter, importing_name(configuration), time.time() + 1)
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         await connection.ensure_template(configuration)
         async with asyncio.timeout(3):
             while "another" not in (progress := await connection.ensure_template(configuration)).doing:
@@ -148,7 +148,7 @@ async def test_a_strangers_machine_of_the_imports_name_is_left_alone(
 ) -> None:
     configuration = wanted(vcenter, server.url, server.sha256, "spectro-templates")
     leave_behind(vcenter, importing_name(configuration), None)
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         error = await failure(connection, configuration)
     assert error.reason == "name-taken"
     assert importing_name(configuration) in lying_there(vcenter, "spectro-templates")
@@ -159,7 +159,7 @@ async def test_a_whole_import_that_was_not_renamed_is_adopted(vcenter: RunningVc
     leave_behind(vcenter, importing_name(configuration), time.time())
     raw = Raw(vcenter)
     raw.machine(importing_name(configuration), "spectro-templates").MarkAsTemplate()
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         assert (await outcome(connection, configuration)).template is not None
     assert server.requests == []
     assert lying_there(vcenter, "spectro-templates") == {"ubuntu-2204-k8s-1.30": True, NAME: True}
@@ -169,7 +169,7 @@ async def test_closing_the_connection_leaves_nothing(
     vcenter: RunningVcenter, control: Control, server: ImageServer
 ) -> None:
     server.hold = 1_000_000
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         await under_way(connection, wanted(vcenter, server.url, server.sha256))
         assert len(lying_there(vcenter)) == 1
     assert lying_there(vcenter) == {}
@@ -182,7 +182,7 @@ async def test_cancelled_at_any_moment_nothing_is_left(
     vcenter: RunningVcenter, server: ImageServer, moment: int
 ) -> None:
     configuration = wanted(vcenter, server.url, server.sha256)
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         await connection.ensure_template(configuration)
         await asyncio.sleep(0.04 * moment)
     left = lying_there(vcenter)
@@ -192,7 +192,7 @@ async def test_cancelled_at_any_moment_nothing_is_left(
 async def test_preflight_does_not_ask_for_a_template_that_will_be_imported(
     vcenter: RunningVcenter, server: ImageServer
 ) -> None:
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         checks = await connection.check(wanted(vcenter, server.url, server.sha256))
     assert [(check.ok, check.what) for check in checks if check.name == "template"] == [
         (True, f"it will be imported from {server.url}")
@@ -204,11 +204,11 @@ async def test_a_folder_that_may_not_be_made_is_named_with_the_privilege(
 ) -> None:
     raw = Raw(vcenter)
     roles = raw.content.authorizationManager
-    allowed = [privilege for privilege in IMPORTER.privileges or () if privilege != "Folder.Create"]
+    allowed = [privilege for privilege in SERVICE.privileges or () if privilege != "Folder.Create"]
     role = roles.AddAuthorizationRole("no folders", allowed)
-    permission = vim.AuthorizationManager.Permission(principal=IMPORTER.name, group=False, roleId=role, propagate=True)
+    permission = vim.AuthorizationManager.Permission(principal=SERVICE.name, group=False, roleId=role, propagate=True)
     roles.SetEntityPermissions(raw.datacenter.vmFolder, [permission])
-    async with connect(vcenter, IMPORTER) as connection:
+    async with connect(vcenter, SERVICE) as connection:
         error = await failure(connection, wanted(vcenter, server.url, server.sha256))
     assert isinstance(error, PermissionMissing)
     assert error.fields["privilege"] == "Folder.Create"

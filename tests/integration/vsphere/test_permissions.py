@@ -339,7 +339,7 @@ def counters(vcenter: RunningVcenter) -> dict[str, int]:
 
 
 async def test_the_number_of_calls_does_not_grow(program: Path, tmp_path: Path) -> None:
-    """Neither with the inventory nor with the number of privileges that are missing."""
+    """With the inventory. What all is missing is read in two calls more, however much it is."""
     counted = []
     for strangers, given in ((1, None), (1, []), (300, None), (300, [])):
         account = Account(BARE.name, BARE.password, privileges=given)
@@ -351,9 +351,11 @@ async def test_the_number_of_calls_does_not_grow(program: Path, tmp_path: Path) 
             assert {one.ok for one in checks if one.name == "privileges"} == {given is None}
             after = await asyncio.to_thread(counters, vcenter)
         counted.append({name: count - before.get(name, 0) for name, count in after.items()})
-    assert counted[0] == counted[1] == counted[2] == counted[3]
+    assert counted[0] == counted[2]
+    assert counted[1] == counted[3]
+    assert sum(counted[1].values()) - sum(counted[0].values()) <= 2
     assert counted[0]["HasUserPrivilegeOnEntities"] == 1
-    assert sum(counted[0].values()) <= 30
+    assert sum(counted[0].values()) <= 32
 
 
 def importing(vcenter: RunningVcenter, folder: str = "spectro-templates") -> Configuration:

@@ -253,6 +253,7 @@ METHODS_WITHOUT_PRIVILEGE = frozenset(
     {
         "CancelWaitForUpdates",
         "ContinueRetrievePropertiesEx",
+        "CurrentTime",
         "CreateContainerView",
         "CreateFilter",
         "CreatePropertyCollector",

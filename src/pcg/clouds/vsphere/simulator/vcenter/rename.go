@@ -14,9 +14,6 @@ func (v *vcenter) rename(user string, request *types.Rename_Task) *answer {
 	if vm == nil || vm.Parent == nil {
 		return nil
 	}
-	if missing := v.lacking(user, []need{{request.This, "VirtualMachine.Config.Rename"}}); missing != nil {
-		return refuse(missing, "Permission to perform this operation was denied.")
-	}
 	folder := *vm.Parent
 	task, _ := v.start(user, work{
 		method: "Rename_Task", description: "VirtualMachine.rename", entity: request.This, target: request.NewName,
