@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 
 from pcg.errors import InvalidInput
+from pcg.model.address_plan import Ip, check_plan
 
 _HOST_LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
 
@@ -85,9 +86,30 @@ def _cidr(value: str) -> str:
     return str(ipaddress.ip_network(value))
 
 
+def _bounds(text: str) -> tuple[Ip, Ip]:
+    first, separator, last = text.partition("-")
+    if not separator:
+        raise ValueError("range must be FIRST-LAST")
+    return ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
+
+
+def _range(text: str) -> str:
+    first, last = _bounds(text)
+    if first.version != last.version or int(first) > int(last):
+        raise ValueError("range must be FIRST-LAST with FIRST not after LAST")
+    return f"{first}-{last}"
+
+
+def _domain(text: str) -> str:
+    if not all(_HOST_LABEL.match(label) for label in text.removesuffix(".").split(".")):
+        raise ValueError(f"{text!r} is not a domain")
+    return text
+
+
 Address = Annotated[str, Field(max_length=300), AfterValidator(_address)]
 IpAddress = Annotated[str, Field(max_length=64), AfterValidator(_ip)]
 Cidr = Annotated[str, Field(max_length=64), AfterValidator(_cidr)]
+SearchDomains = list[Annotated[str, Field(max_length=253), AfterValidator(_domain)]]
 InventoryName = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -159,31 +181,43 @@ class Nodes(Part):
 
 
 class StaticAddresses(Part):
-    range: Annotated[str, Field(max_length=130)]
+    """A pool: a range, or a subnet all of whose hosts may be given. How it fits the rest: `model.address_plan`."""
+
+    range: Annotated[str, Field(max_length=130), AfterValidator(_range)] | None
+    """FIRST-LAST"""
+    subnet: Cidr | None = None
     prefix: Annotated[int, Field(ge=1, le=128)]
+    """of the network that the nodes are on; with `subnet` it may be left out"""
     gateway: IpAddress
+    search_domains: SearchDomains = Field(default_factory=list, max_length=16)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_subnet(cls, given: Any) -> Any:
+        subnet = given.get("subnet") if isinstance(given, dict) else None
+        if not isinstance(subnet, str):
+            return given
+        length = subnet.partition("/")[2]
+        known = {"prefix": int(length)} if length.isascii() and length.isdigit() and len(length) < 4 else {}
+        return {"range": None, **known, **given}
 
     @model_validator(mode="after")
-    def _consistent(self) -> StaticAddresses:
-        first, last = self.bounds
-        if first.version != last.version or int(first) > int(last):
-            raise ValueError("range must be FIRST-LAST with FIRST not after LAST")
-        network = ipaddress.ip_network(f"{first}/{self.prefix}", strict=False)
-        for name, address in (("last address", last), ("gateway", ipaddress.ip_address(self.gateway))):
-            if address not in network:
-                raise ValueError(f"the {name} {address} lies outside {network}")
+    def _one(self) -> StaticAddresses:
+        if (self.range is None) == (self.subnet is None):
+            raise ValueError("give either a range or a subnet")
         return self
 
     @property
-    def bounds(self) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...]:
-        first, separator, last = self.range.partition("-")
-        if not separator:
-            raise ValueError("range must be FIRST-LAST")
-        return ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
+    def bounds(self) -> tuple[Ip, Ip]:
+        """The first and the last address, of whatever use."""
+        if self.range is not None:
+            return _bounds(self.range)
+        subnet = ipaddress.ip_network(self.subnet or "")
+        return subnet.network_address, subnet.broadcast_address
 
 
 class DhcpAddresses(Part):
-    search_domains: list[Annotated[str, Field(max_length=253)]] = Field(default_factory=list, max_length=16)
+    search_domains: SearchDomains = Field(default_factory=list, max_length=16)
 
 
 class Addresses(Part):
@@ -269,14 +303,23 @@ def parse_configuration(document: Any) -> tuple[Configuration, list[str]]:
             notices += [notice] if notice else []
         document = {**document, "vcenter": {k: v for k, v in vcenter.items() if k != "passwordFrom"}}
     try:
-        return Configuration.model_validate(document), notices
+        configuration = Configuration.model_validate(document)
     except ValidationError as error:
-        problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors()]
-        raise InvalidInput(
-            f"The configuration is wrong: {problems[0][0] or 'the whole'}: {problems[0][1]}",
-            reason="configuration-invalid",
-            # A value of several forms is named by pydantic together with the form that it tried.
-            field_name=re.sub(r"\.(literal\[.*\]|CustomSize)", "", problems[0][0]),
-            evidence=[f"{where or 'the whole'}: {message}" for where, message in problems],
-            remedy=["Correct the fields named above; docs/configuration.md describes each."],
+        raise _invalid(
+            [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors()]
         ) from None
+    plan = check_plan(configuration)
+    if plan.problems:
+        raise _invalid(plan.problems)
+    return configuration, notices + plan.notices
+
+
+def _invalid(problems: list[tuple[str, str]]) -> InvalidInput:
+    return InvalidInput(
+        f"The configuration is wrong: {problems[0][0] or 'the whole'}: {problems[0][1]}",
+        reason="configuration-invalid",
+        # A value of several forms is named by pydantic together with the form that it tried.
+        field_name=re.sub(r"\.(literal\[.*\]|CustomSize)", "", problems[0][0]),
+        evidence=[f"{where or 'the whole'}: {message}" for where, message in problems],
+        remedy=["Correct the fields named above; docs/configuration.md describes each."],
+    )

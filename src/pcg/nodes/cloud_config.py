@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from pcg import __version__
-from pcg.model.configuration import Configuration
+from pcg.model.configuration import Configuration, DhcpAddresses
 from pcg.nodes import kubeadm, manifests
 from pcg.nodes.pki import ClusterSecrets
 
@@ -63,9 +63,10 @@ def meta_data(name: str, instance: str, configuration: Configuration, address: s
     name_servers: dict[str, Any] = {}
     if network.name_servers:
         name_servers["addresses"] = network.name_servers
-    if network.addresses.dhcp is not None and network.addresses.dhcp.search_domains:
-        name_servers["search"] = network.addresses.dhcp.search_domains
     static = network.addresses.static
+    search = (static or network.addresses.dhcp or DhcpAddresses()).search_domains
+    if search:
+        name_servers["search"] = search
     if static is None or address is None:
         ethernet["dhcp4"] = True
     else:

@@ -112,6 +112,7 @@ async def test_form_and_yaml_show_and_save_the_same(console: Console, browser: B
     assert (await console.get(gateway_id))["generation"] == before, "the same again changes nothing"
 
 
+_POOL = "network.addresses.static."
 _STATIC = {
     "network.addresses": "static", "network.addresses.static.range": "10.0.0.9-10.0.0.2",
     "network.addresses.static.prefix": "24", "network.addresses.static.gateway": "10.0.0.1",
@@ -131,6 +132,9 @@ WRONG = [
     ({"nodes.size": "custom"}, "nodes.size.cpus", "valid integer"),
     ({"network.addresses": "static"}, "network.addresses.static.range", "This is needed."),
     (_STATIC, "network.addresses.static.range", "FIRST-LAST"),
+    ({**_STATIC, _POOL + "range": "10.0.0.5-10.0.0.6"}, _POOL + "range", "4 are needed"),
+    ({**_STATIC, _POOL + "range": "10.0.0.5-10.0.0.20", _POOL + "gateway": "10.1.0.1"}, _POOL + "gateway", "outside"),
+    ({**_STATIC, _POOL + "range": "", _POOL + "subnet": "10.0.0.0/30"}, _POOL + "subnet", "4 are needed"),
     ({"network.nameServers": "10.0.0.1\nten"}, "network.nameServers", "does not appear to be an IPv4 or IPv6 address"),
     ({"network.podCidr": "10.96.0.0/12"}, "network.podCidr", "overlap"),
     ({"kubernetes.version": "latest"}, "kubernetes.version", "1.30"),

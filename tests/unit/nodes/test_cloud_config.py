@@ -241,6 +241,13 @@ def test_meta_data_searches_the_domains_of_dhcp() -> None:
     assert found["nameservers"] == {"search": ["lab.test"]}
 
 
+def test_meta_data_of_a_subnet_has_its_prefix_and_search_domains() -> None:
+    static = {"subnet": "10.10.20.0/26", "gateway": "10.10.20.1", "searchDomains": ["lab.test"]}
+    found = ethernet(meta_data("node-1", "i", configuration(network={"addresses": {"static": static}}), "10.10.20.5"))
+    assert found["addresses"] == ["10.10.20.5/26"]
+    assert found["nameservers"] == {"search": ["lab.test"]}
+
+
 @pytest.mark.parametrize("number", ["1e3", "0x10", "yes", "null", "012"])
 def test_values_that_yaml_could_take_for_others_stay_texts(number: str) -> None:
     document = yaml.safe_load(meta_data(number, number, configuration(), None))

@@ -22,7 +22,7 @@ _LINES = (
 _BLOCKS = ("proxy.ca",)
 _LISTS = ("network.nameServers", "network.ntpServers", "proxy.no", "sshKeys")
 _CUSTOM_SIZE = ("cpus", "memoryGiB", "diskGiB")
-_STATIC = ("range", "prefix", "gateway")
+_STATIC = ("range", "subnet", "prefix", "gateway")
 
 _EXPLAINED = {
     "vcenter.trust.thumbprint": "A SHA-256 thumbprint has 32 pairs of hex digits with colons between: AB:CD:…",
@@ -69,8 +69,9 @@ def fields_of(document: Mapping[str, Any]) -> dict[str, str]:
         f"network.addresses.static.{part}": _shown(_at(document, f"network.addresses.static.{part}"))
         for part in _STATIC
     }
-    domains = _at(document, "network.addresses.dhcp.searchDomains") or ()
-    fields["network.addresses.dhcp.searchDomains"] = "\n".join(domains)
+    for way in ("dhcp", "static"):
+        domains = _at(document, f"network.addresses.{way}.searchDomains") or ()
+        fields[f"network.addresses.{way}.searchDomains"] = "\n".join(domains)
 
     for index, placement in enumerate(document.get("placement") or [{}]):
         fields |= {f"placement.{index}.{part}": _shown(placement.get(part)) for part in PLACEMENT_PARTS}
@@ -101,13 +102,13 @@ def document_of(typed: Mapping[str, str]) -> dict[str, Any]:
     else:
         _put(document, "nodes.size", typed.get("nodes.size", ""))
 
-    if typed.get("network.addresses") == "static":
+    way = "static" if typed.get("network.addresses") == "static" else "dhcp"
+    addresses: dict[str, Any] = {}
+    if way == "static":
         texts = {part: typed.get(f"network.addresses.static.{part}", "").strip() for part in _STATIC}
-        static = {part: _number(text) if part == "prefix" else text for part, text in texts.items() if text}
-        document.setdefault("network", {})["addresses"] = {"static": static}
-    else:
-        domains = _items(typed.get("network.addresses.dhcp.searchDomains", ""), commas=True)
-        document.setdefault("network", {})["addresses"] = {"dhcp": {"searchDomains": domains}}
+        addresses = {part: _number(text) if part == "prefix" else text for part, text in texts.items() if text}
+    domains = _items(typed.get(f"network.addresses.{way}.searchDomains", ""), commas=True)
+    document.setdefault("network", {})["addresses"] = {way: {**addresses, "searchDomains": domains}}
 
     for index in placements_of(typed):
         typed_parts = {part: typed.get(f"placement.{index}.{part}", "").strip() for part in PLACEMENT_PARTS}

@@ -67,5 +67,10 @@ def free_address(situation: Situation) -> str | None:
         reason="address-pool-exhausted",
         evidence=[f"the pool has {last - first + 1}; {len(taken - {None})} are taken"],
         remedy=["Enlarge the pool in the configuration."],
-        fields={"resource": "addresses", "where": static.range, "needed": str(needed), "free": str(last - first + 1)},
+        fields={
+            "resource": "addresses",
+            "where": f"{static.bounds[0]}-{static.bounds[1]}",
+            "needed": str(needed),
+            "free": str(last - first + 1),
+        },
     )

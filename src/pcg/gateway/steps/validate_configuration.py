@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pcg.errors import AskPerson, InvalidInput
 from pcg.gateway.steps.outcome import Done, Outcome, Situation
+from pcg.model.address_plan import check_plan
 from pcg.model.cluster_changes import WAY_OUT, refused_change
-from pcg.model.configuration import Proxy
+from pcg.model.configuration import Configuration, Proxy
 from pcg.network.proxies import parse_proxies
 from pcg.sealing.boxes import Credentials, open_credentials
 
@@ -20,6 +21,7 @@ _FIELDS = {
 async def validate_configuration(situation: Situation) -> Outcome:
     opened_credentials(situation)
     check_proxies(situation.configuration.proxy)
+    check_addresses(situation.configuration)
     check_change(situation)
     return Done()
 
@@ -35,6 +37,20 @@ def check_change(situation: Situation) -> None:
             cause=refused.why,
             remedy=[WAY_OUT],
             fields={"field": refused.field},
+        )
+
+
+def check_addresses(configuration: Configuration) -> None:
+    """What the console refuses too, unless it was stored by an older one. Raises InvalidInput."""
+    problems = check_plan(configuration).problems
+    if problems:
+        raise InvalidInput(
+            f"The addresses of the configuration do not fit together: {problems[0][0]}: {problems[0][1]}",
+            reason="configuration-invalid",
+            field_name=problems[0][0],
+            evidence=[f"{where}: {message}" for where, message in problems],
+            remedy=["Correct the fields named above; docs/configuration.md describes each."],
+            fields={"field": problems[0][0]},
         )
 
 

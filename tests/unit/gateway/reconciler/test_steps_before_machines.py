@@ -13,7 +13,7 @@ from pcg.gateway.steps.outcome import Done, Failed, Wait
 from pcg.gateway.steps.preflight import preflight
 from pcg.gateway.steps.template import template
 from pcg.gateway.steps.validate_configuration import opened_credentials, validate_configuration
-from pcg.model.configuration import parse_configuration
+from pcg.model.configuration import Configuration, parse_configuration
 from pcg.model.desired import DesiredState, SealedCredentials
 from pcg.sealing.boxes import seal_credentials
 from pcg.sealing.keys import GatewayKeys
@@ -73,6 +73,16 @@ async def test_a_proxy_that_jet_could_not_use_is_refused_with_its_field(proxy: d
     with pytest.raises(InvalidInput) as caught:
         await validate_configuration(made.situation)
     assert caught.value.field_name == field
+
+
+async def test_a_pool_that_does_not_fit_is_refused_with_its_field() -> None:
+    made = with_password(situation())
+    network = static("127.64.0.20", "127.64.0.29")
+    network["network"]["controlPlaneAddress"] = "127.65.0.9"
+    made.situation.configuration = Configuration.model_validate(network)
+    with pytest.raises(InvalidInput) as caught:
+        await validate_configuration(made.situation)
+    assert caught.value.field_name == "network.controlPlaneAddress"
 
 
 async def test_the_login_is_told_once_a_generation() -> None:
@@ -184,7 +194,9 @@ async def test_gateway_and_control_plane_address_within_the_pool_are_left_out() 
 
 
 async def test_a_pool_without_spare_addresses_is_too_small_and_says_how_much_is_needed() -> None:
-    made = situation(static("127.64.0.20", "127.64.0.24", 3))
+    made = situation(static("127.64.0.20", "127.64.0.29", 3))
+    # As an older console would have let it through.
+    made.situation.configuration = Configuration.model_validate(static("127.64.0.20", "127.64.0.24", 3))
     with pytest.raises(ResourcesMissing) as caught:
         await assign_addresses(made.situation)
     assert caught.value.reason == "address-pool-exhausted"
