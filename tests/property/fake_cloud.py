@@ -29,14 +29,15 @@ from pcg.clouds.base import (
 )
 from pcg.errors import Conflict, GiveUp, NotFound, TryAgain
 from pcg.model.configuration import Configuration
-from pcg.model.naming import MARK_INSTANCE
+from pcg.model.naming import MARK_ADDRESS, MARK_INSTANCE
 
 CREATE, START, DELETE, BOOT, INIT, IMPORT = 20.0, 3.0, 5.0, 12.0, 24.0, 15.0
 
 
 @dataclass
 class FakeCloud:
-    """`strangers` are machines that nobody of ours may touch; `violations` tells of whoever did."""
+    """`given_twice` and `given_early` tell of static addresses that a machine was asked for with while another had it,
+    or sooner than five minutes after another was gone."""
 
     machines: dict[str, ObservedMachine] = field(default_factory=dict)
     specs: dict[str, MachineSpec] = field(default_factory=dict)
@@ -49,6 +50,12 @@ class FakeCloud:
     works: set[asyncio.Task[None]] = field(default_factory=set)
     up_since: dict[str, float] = field(default_factory=dict)
     created: int = 0
+    making: dict[str, MachineSpec] = field(default_factory=dict)
+    """by task"""
+    left: dict[str, float] = field(default_factory=dict)
+    """static addresses, and when a machine that had one was removed"""
+    given_twice: list[str] = field(default_factory=list)
+    given_early: list[str] = field(default_factory=list)
 
     # What a lab does to it.
 
@@ -60,7 +67,9 @@ class FakeCloud:
         return await self._put(replace(machine, id=_id(), name=f"copy-of-{machine.name}", instance=str(uuid.uuid4())))
 
     async def remove(self, machine_id: str) -> None:
-        if self.machines.pop(machine_id, None) is not None:
+        removed = self.machines.pop(machine_id, None)
+        if removed is not None:
+            self.left[removed.marks.get(MARK_ADDRESS, "")] = asyncio.get_running_loop().time()
             self.up_since.pop(machine_id, None)
             await self._news()
 
@@ -122,6 +131,24 @@ class FakeCloud:
         made = ObservedMachine(_id(), spec.name, spec.marks[MARK_INSTANCE], spec.marks, PowerState.OFF, None, hardware)
         self.specs[await self._put(made)] = spec
 
+    def watch_address(self, spec: MachineSpec) -> None:
+        address, instance = spec.marks.get(MARK_ADDRESS), spec.marks[MARK_INSTANCE]
+        if address is None:
+            return
+        assert f"{address}/" in spec.meta_data
+        making = [
+            self.making[key].marks
+            for key, task in self.tasks.items()
+            if task.state is TaskState.RUNNING and key in self.making
+        ]
+        there = [machine.marks for machine in self.machines.values()]
+        told = {machine.address for machine in self.machines.values() if machine.instance != instance}
+        others = {marks.get(MARK_ADDRESS) for marks in [*making, *there] if marks.get(MARK_INSTANCE) != instance}
+        if address in others | told:
+            self.given_twice.append(f"{address} to {spec.name}")
+        if asyncio.get_running_loop().time() - self.left.get(address, float("-inf")) < 300:
+            self.given_early.append(f"{address} to {spec.name}")
+
     async def start(self, machine_id: str) -> None:
         if machine_id not in self.machines:
             raise NotFound("gone")
@@ -132,7 +159,8 @@ class FakeCloud:
             began = self.up_since[machine_id]
             await asyncio.sleep(BOOT)
             if self.up_since.get(machine_id) == began and machine_id in self.machines:
-                address = f"127.64.0.{10 + len(self.specs) + list(self.machines).index(machine_id)}"
+                leased = f"127.64.0.{10 + len(self.specs) + list(self.machines).index(machine_id)}"
+                address = self.machines[machine_id].marks.get(MARK_ADDRESS, leased)
                 self.machines[machine_id] = replace(self.machines[machine_id], address=address)
                 await self._news()
 
@@ -170,10 +198,15 @@ class FakeConnection:
         return [task for task in self.cloud.tasks.values() if task.state is TaskState.RUNNING and task.machine_name]
 
     async def create_machine(self, gateway_id: str, spec: MachineSpec) -> CloudTask:
-        assert spec.marks == marks_of(gateway_id, spec.marks["pcg.machine"], spec.marks[MARK_INSTANCE])
+        assert spec.marks == marks_of(
+            gateway_id, spec.marks["pcg.machine"], spec.marks[MARK_INSTANCE], spec.marks.get(MARK_ADDRESS)
+        )
         if any(machine.instance == spec.marks[MARK_INSTANCE] for machine in self.cloud.machines.values()):
             raise Conflict("in use", reason="instance-exists")
-        return self.cloud.begin("create", spec.name, CREATE, lambda: self.cloud.make(spec))
+        self.cloud.watch_address(spec)
+        task = self.cloud.begin("create", spec.name, CREATE, lambda: self.cloud.make(spec))
+        self.cloud.making[task.id] = spec
+        return task
 
     async def start_machine(self, machine: ObservedMachine) -> CloudTask:
         return self.cloud.begin("start", machine.name, START, lambda: self.cloud.start(machine.id))

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pcg.model.naming import MARK_ADDRESS
 from property.fake_cloud import FakeCloud, FakeKubernetes
 from property.world import World
 
@@ -25,6 +26,15 @@ DOCUMENT: dict[str, Any] = {
     "nodes": {"count": 1, "size": "small"},
 }
 THREE = DOCUMENT | {"nodes": {"count": 3, "size": "small"}, "network": {"controlPlaneAddress": "127.64.0.9"}}
+STATIC = {"range": "127.64.0.10-127.64.0.13", "prefix": 24, "gateway": "127.64.0.1"}
+ONE_STATIC = DOCUMENT | {"network": {"addresses": {"static": STATIC}}}
+THREE_STATIC = THREE | {
+    "network": {
+        "addresses": {"static": STATIC | {"range": "127.64.0.10-127.64.0.15"}},
+        "controlPlaneAddress": "127.64.0.9",
+    }
+}
+"""pools that are no greater than they must be"""
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
 Story = Callable[[World, FakeCloud], Awaitable[None]]
@@ -41,6 +51,9 @@ def live(story: Story, document: dict[str, Any] = DOCUMENT) -> World:
         try:
             await story(world, cloud)
             world.check_events()
+            assert cloud.given_twice == []
+            if not world.restored:
+                assert cloud.given_early == []
             return world
         finally:
             await world.console.stop()
@@ -57,6 +70,8 @@ def provisioned(world: World) -> None:
     count = world.document["nodes"]["count"]
     assert len(world.ours()) == count
     assert all(machine.address for machine in world.ours())
+    if "static" in world.document.get("network", {}).get("addresses", {}):
+        assert len({machine.marks[MARK_ADDRESS] for machine in world.ours()}) == count
 
 
 async def whole_life(world: World, cloud: FakeCloud, fuses: list[list[int]], restore: bool = False) -> None:
@@ -78,7 +93,11 @@ async def whole_life(world: World, cloud: FakeCloud, fuses: list[list[int]], res
     assert set(cloud.machines) == {stranger, copy}
 
 
-@pytest.mark.parametrize("document", [DOCUMENT, THREE], ids=["one node", "three nodes"])
+@pytest.mark.parametrize(
+    "document",
+    [DOCUMENT, THREE, ONE_STATIC, THREE_STATIC],
+    ids=["one node", "three nodes", "one static", "three static"],
+)
 def test_a_whole_life_without_a_crash(document: dict[str, Any]) -> None:
     world = live(lambda world, cloud: whole_life(world, cloud, [[], [], [], []]), document)
     reasons = [reason for _, _, reason in world.console.events]
@@ -127,3 +146,36 @@ FUSES = st.lists(st.lists(st.integers(1, 90), max_size=4), min_size=4, max_size=
 @given(fuses=FUSES, three=st.booleans(), restore=st.booleans())
 def test_many_crashes_in_a_whole_life(fuses: list[list[int]], three: bool, restore: bool) -> None:
     live(lambda world, cloud: whole_life(world, cloud, fuses, restore), THREE if three else DOCUMENT)
+
+
+@settings(max_examples=30, deadline=None)
+@given(fuses=FUSES, three=st.booleans(), restore=st.booleans())
+def test_no_address_is_given_twice_in_a_whole_life_with_many_crashes(
+    fuses: list[list[int]], three: bool, restore: bool
+) -> None:
+    """`live` looks at every address with which a machine was asked for."""
+    document = THREE_STATIC if three else ONE_STATIC
+    live(lambda world, cloud: whole_life(world, cloud, fuses, restore), document)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    losses=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 200), st.integers(1, 120)), min_size=1, max_size=4),
+    restore=st.booleans(),
+)
+def test_machines_that_someone_else_removes_get_other_addresses(
+    losses: list[tuple[int, int, int]], restore: bool
+) -> None:
+    """Again and again: in the end every address of the pool waits for its five minutes, and is waited for."""
+
+    async def story(world: World, cloud: FakeCloud) -> None:
+        await world.configure()
+        await world.until(world.running, [])
+        for which, passed, fuse in losses:
+            lost = world.ours()[which]
+            await cloud.remove(lost.id)
+            await asyncio.sleep(passed)
+            await world.until(lambda lost=lost: len(world.ours()) == 3 and world.running(), [fuse], restore)
+            provisioned(world)
+
+    live(story, THREE_STATIC)

@@ -26,6 +26,7 @@ from pcg.model.desired import DesiredState, SealedCredentials
 from pcg.model.naming import machine_name
 from pcg.model.records import GatewayStatus
 from pcg.model.states import StepName, StepState
+from pcg.network.address_in_use import AddressAnswer, Presence
 from pcg.sealing import encoding
 from pcg.sealing.boxes import seal, seal_credentials
 from pcg.sealing.keys import GatewayKeys
@@ -171,6 +172,7 @@ class World:
                 cloud_of=lambda kind: CrashingCloud(self.cloud, fuse),
                 kubernetes=self.kubernetes,
                 etcd=self.etcd,
+                ask_who_has=nobody_answers,
             )
             party = Party(
                 gateway_id=GATEWAY,
@@ -230,6 +232,11 @@ class World:
         if not self.restored:
             written = {writer: list(range(1, last + 1)) for writer, last in self.committed.items() if last}
             assert by_writer == written
+
+
+async def nobody_answers(address: str) -> AddressAnswer:
+    """A network on which only the gateway's own claims keep addresses apart."""
+    return AddressAnswer(Presence.CANNOT_TELL, f"{address} is not asked in simulated time")
 
 
 async def _reached(goal: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from pcg.model.configuration import Configuration, CustomSize, Placement
-from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE
+from pcg.model.naming import MARK_ADDRESS, MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE
 
 
 class PowerState(StrEnum):
@@ -39,7 +39,7 @@ class MachineSpec:
 
     name: str
     marks: dict[str, str]
-    """the three marks of `model.naming`; `pcg.instance` becomes the machine's own instance id"""
+    """the marks of `model.naming`; `pcg.instance` becomes the machine's own instance id"""
     placement: Placement
     template: str
     """the id that `ensure_template` answered"""
@@ -215,5 +215,7 @@ class Cloud(Protocol):
         ...
 
 
-def marks_of(gateway_id: str, machine: str, instance: str) -> dict[str, str]:
-    return {MARK_GATEWAY: gateway_id, MARK_MACHINE: machine, MARK_INSTANCE: instance}
+def marks_of(gateway_id: str, machine: str, instance: str, address: str | None = None) -> dict[str, str]:
+    """`address`: its claim in a static pool."""
+    marks = {MARK_GATEWAY: gateway_id, MARK_MACHINE: machine, MARK_INSTANCE: instance}
+    return marks if address is None else {**marks, MARK_ADDRESS: address}

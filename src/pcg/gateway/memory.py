@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
+from pcg.gateway.address_pool import AddressBook
 from pcg.gateway.store import GatewayStore
 from pcg.model.desired import DesiredState
 from pcg.model.records import StepReport
@@ -59,6 +60,8 @@ class Memory:
         self._store = store
         self.desired = self._load("desired", DesiredState)
         self.cluster = self._load("cluster", ClusterMemory) or ClusterMemory()
+        self.addresses = self._load("addresses", AddressBook) or AddressBook()
+        """outlives incarnations: an address is not free at once when its machine is gone"""
         self.steps: dict[StepName, StepReport] = {}
         self.steps_generation = 0
         saved = self._load("steps", _Steps)
@@ -71,7 +74,10 @@ class Memory:
         self.desired = desired
 
     def save_cluster(self) -> None:
-        self._store.put("cluster", self.cluster.model_dump_json())
+        """With the claims of its addresses: both or neither."""
+        with self._store.transaction():
+            self._store.put("cluster", self.cluster.model_dump_json())
+            self._store.put("addresses", self.addresses.model_dump_json())
 
     def save_steps(self) -> None:
         saved = _Steps(generation=self.steps_generation, steps=list(self.steps.values()))

@@ -17,6 +17,7 @@ from pcg.clock import Clock
 from pcg.clouds.base import Cloud, Connection, ObservedMachine
 from pcg.clouds.table import cloud_of as table_of_clouds
 from pcg.errors import AskPerson, CredentialsRejected, NotFound, PcgError, TryAgain, Unreachable
+from pcg.gateway.address_claims import AddressClaims, AskWhoHas
 from pcg.gateway.backoff import Backoff
 from pcg.gateway.cleaning import Cleaner, incarnation_of, sort_out, split, waiting_for
 from pcg.gateway.cloud_access import CloudAccess
@@ -31,10 +32,13 @@ from pcg.gateway.steps.outcome import Done, Failed, JetEndpoint, Outcome, Situat
 from pcg.gateway.steps.validate_configuration import opened_credentials
 from pcg.gateway.steps_ledger import Ledger
 from pcg.gateway.store import GatewayStore
+from pcg.model.address_plan import pool_of
 from pcg.model.configuration import CloudKind, Configuration
 from pcg.model.desired import DesiredState
+from pcg.model.naming import machine_name, parse_machine_mark
 from pcg.model.records import Event, GatewayStatus
 from pcg.model.states import Severity, StepName
+from pcg.network.address_in_use import address_in_use
 from pcg.sealing.keys import GatewayKeys
 
 ASK_AGAIN_SECONDS = 10.0
@@ -58,6 +62,7 @@ class Reconciler:
         cloud_of: Callable[[CloudKind], Cloud] = table_of_clouds,
         kubernetes: KubernetesFactory = open_kubernetes,
         etcd: EtcdFactory = open_etcd,
+        ask_who_has: AskWhoHas = address_in_use,
     ) -> None:
         self.gateway_id = gateway_id
         self._name = gateway_name
@@ -71,6 +76,7 @@ class Reconciler:
         self._etcd = etcd
         self._memory = Memory(store)
         self._ledger = Ledger(store, self._memory, clock)
+        self._addresses = AddressClaims(self._memory, clock, ask_who_has, self._name_of)
         self._cleaner = Cleaner()
         self._tries = Backoff(first=1.0, most=15.0)
         self._news = asyncio.Event()
@@ -300,6 +306,8 @@ class Reconciler:
             # Before the bulk read, not after: a machine that is finished in between is in one of both answers.
             situation.unfinished = await situation.connection.unfinished(self.gateway_id)
         observed = await situation.connection.list_machines(self.gateway_id)
+        making = {task.machine_name for task in situation.unfinished if task.kind == "create"}
+        self._addresses.look(observed, making, pool_of(situation.configuration.network))
         self._observed, twins, copies = split(observed)
         for copy in copies:
             message = "Someone else's copy of a machine of ours: it is left alone."
@@ -345,15 +353,19 @@ class Reconciler:
         *,
         machine: str | None = None,
         step: StepName | None = None,
+        fields: dict[str, str] | None = None,
     ) -> None:
         """Commit an event, together with the cluster's memory that it tells of."""
         now = self.clock.now()
         with self._store.transaction():
             self._memory.save_cluster()
-            self._store.append(
-                Event(at=now, severity=severity, reason=reason, message=message[:4096], machine=machine, step=step)
-            )
+            event = Event(at=now, severity=severity, reason=reason, message=message[:4096], machine=machine, step=step)
+            self._store.append(event.model_copy(update={"fields": fields or {}}))
         self._ledger.progressed_at = self.clock.monotonic()
+
+    def _name_of(self, owner: str) -> str:
+        mark = parse_machine_mark(owner)
+        return machine_name(self.gateway_id, self._name, *mark) if mark else ""
 
     def _situation(self, desired: DesiredState, configuration: Configuration) -> Situation:
         return Situation(
@@ -370,6 +382,7 @@ class Reconciler:
             etcd=self._etcd,
             etcd_certificate=lambda: self.cluster_keys.for_etcd(self.incarnation),
             cluster=self._memory.cluster,
+            addresses=self._addresses,
             tell=self._tell,
         )
 

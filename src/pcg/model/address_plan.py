@@ -65,11 +65,13 @@ class Plan:
 
 
 def pool_of(network: Network) -> Pool | None:
-    """None with DHCP. Raises ValueError when the prefix does not fit (see `check_plan`)."""
+    """None with DHCP, and where no subnet has such a prefix (`check_plan` refuses that)."""
     static = network.addresses.static
     if static is None:
         return None
     first, last = static.bounds
+    if static.prefix > first.max_prefixlen:
+        return None
     subnet = ipaddress.ip_network(f"{first}/{static.prefix}", strict=False)
     others = [static.gateway, network.control_plane_address, *network.name_servers]
     named = {ipaddress.ip_address(other) for other in others if other is not None}
@@ -86,10 +88,8 @@ def check_plan(configuration: Configuration) -> Plan:
     static = network.addresses.static
     if static is None:
         return plan
-    try:
-        pool = pool_of(network)
-        assert pool is not None
-    except ValueError:
+    pool = pool_of(network)
+    if pool is None:
         version = static.bounds[0].version
         plan.problems.append((f"{_STATIC}.prefix", f"the prefix {static.prefix} is none of IPv{version}"))
         return plan

@@ -8,6 +8,8 @@ import uuid
 MARK_GATEWAY = "pcg.gateway"
 MARK_MACHINE = "pcg.machine"
 MARK_INSTANCE = "pcg.instance"
+MARK_ADDRESS = "pcg.address"
+"""the static address that the machine was given; machines by DHCP, and older ones, are without"""
 
 _NAMESPACE = uuid.UUID("6f2f1f3e-3b54-4e0e-9a53-7d9b2f0f6a11")
 

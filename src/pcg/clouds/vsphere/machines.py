@@ -17,7 +17,7 @@ from pcg.clouds.vsphere.inventory import Place, Properties, folders_down, moid, 
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import Conflict, GiveUp
-from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE
+from pcg.model.naming import MARK_ADDRESS, MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE
 
 MACHINE_PATHS = [
     "name",
@@ -38,6 +38,7 @@ NAME_BEGINS = "pcg-"
 """as `model.naming.machine_name` makes them"""
 NOTE_HAS = "of a private cloud gateway"
 """as `templates.clone_spec` writes it into the annotation"""
+_MARKS = (MARK_GATEWAY, MARK_MACHINE, MARK_INSTANCE, MARK_ADDRESS)
 _POWER = {"poweredOn": PowerState.ON, "poweredOff": PowerState.OFF, "suspended": PowerState.SUSPENDED}
 
 
@@ -87,7 +88,7 @@ def observe(item: Properties) -> ObservedMachine:
         id=moid(item["object"]),
         name=plain_name(item.get("name", "")),
         instance=item.get("config.instanceUuid") or "",
-        marks={key: settings[key] for key in (MARK_GATEWAY, MARK_MACHINE, MARK_INSTANCE) if key in settings},
+        marks={key: settings[key] for key in _MARKS if key in settings},
         power=_POWER.get(str(item.get("runtime.powerState")), PowerState.OFF),
         address=_address(item),
         hardware=(int(cpus), int(memory) // 1024) if cpus and memory else None,

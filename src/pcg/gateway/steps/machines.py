@@ -9,7 +9,7 @@ from __future__ import annotations
 from pcg.clouds.base import MachineSpec, ObservedMachine, PowerState, TaskState, marks_of
 from pcg.errors import AskPerson, Conflict, PcgError, TryAgain
 from pcg.gateway.memory import Slot
-from pcg.gateway.steps.addresses import free_address, new_slot
+from pcg.gateway.steps.addresses import claim_addresses, forget_what_does_not_hold, new_slot
 from pcg.gateway.steps.departures import REBUILD, take_leave
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.model.configuration import Placement
@@ -24,6 +24,7 @@ LOOK_AGAIN_SECONDS = 1.0
 async def machines(situation: Situation) -> Outcome:
     found = _by_ordinal(situation)
     _adopt(situation, found)
+    forget_what_does_not_hold(situation)
     waits: list[Wait] = []
     first_error: PcgError | None = None
     for slot in list(situation.cluster.slots):
@@ -132,6 +133,10 @@ async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:
     if slot.kind == "join" and situation.api_address is None:
         # A joining node is told the API server's address: without a shared one it must be known first.
         return Wait("waiting for the first node's address")
+    if slot.address is None:
+        wait = await claim_addresses(situation)
+        if wait is not None and slot.address is None:
+            return wait
     try:
         task = await situation.cloud.create_machine(situation.gateway_id, _spec(situation, slot, name))
     except Conflict as error:
@@ -164,6 +169,7 @@ async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
     if cluster.formed:
         await take_leave(situation, name)
     cluster.slots.remove(slot)
+    situation.addresses.let_go(slot.address)
     return new_slot(situation)
 
 
@@ -184,25 +190,28 @@ def _name_is_taken(situation: Situation, slot: Slot, name: str, error: Conflict)
     )
     slot.ordinal = situation.cluster.next_ordinal
     situation.cluster.next_ordinal += 1
-    slot.phase = "wanted"
+    situation.addresses.let_go(slot.address)
+    # Should the taken name be our own after all, unseen, then the address is that machine's.
+    slot.phase, slot.address = "wanted", None
 
 
 def _spec(situation: Situation, slot: Slot, name: str) -> MachineSpec:
     configuration = situation.configuration
-    if slot.address is None:
-        slot.address = free_address(situation)
     instance = instance_uuid(situation.gateway_id, situation.cluster.incarnation, slot.ordinal)
     join = situation.api_address if slot.kind == "join" else None
     jet = situation.jet
     plan = NodePlan(name=name, join=join, endpoint=jet.url, ca_pem=jet.ca_pem, jet_template=jet.template)
+    static = configuration.network.addresses.static
+    address = slot.address if static is not None else None
+    mark = machine_mark(situation.cluster.incarnation, slot.ordinal)
     return MachineSpec(
         name=name,
-        marks=marks_of(situation.gateway_id, machine_mark(situation.cluster.incarnation, slot.ordinal), instance),
+        marks=marks_of(situation.gateway_id, mark, instance, address),
         placement=_placement(situation, slot),
         template=situation.cluster.template,
         hardware=configuration.nodes.hardware,
         user_data=user_data(plan, configuration, situation.secrets),
-        meta_data=meta_data(name, instance, configuration, slot.address),
+        meta_data=meta_data(name, instance, configuration, address),
     )
 
 

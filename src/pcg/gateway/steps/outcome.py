@@ -11,6 +11,7 @@ from pcg.clock import Clock
 from pcg.clouds.base import CloudTask, Connection, ObservedMachine
 from pcg.errors import PcgError
 from pcg.gateway.etcd_api import EtcdFactory
+from pcg.gateway.address_claims import AddressClaims
 from pcg.gateway.kubernetes_api import KubernetesFactory
 from pcg.gateway.memory import ClusterMemory
 from pcg.model.configuration import Configuration
@@ -71,6 +72,7 @@ class Situation:
     etcd: EtcdFactory
     etcd_certificate: Callable[[], ClientCertificate]
     cluster: ClusterMemory
+    addresses: AddressClaims
     tell: Callable[..., None]
     """commit an event and whatever of the cluster's memory changed: tell(reason, message, severity=…, machine=…)"""
     connection: Connection | None = None

@@ -21,7 +21,7 @@ from pcg.model.records import ConditionReport, Event, GatewayStatus, StepReport
 from pcg.model.states import ConditionName, StepName, StepState
 from pcg.sealing.boxes import seal, seal_credentials
 from property.fake_cloud import CREATE, FakeCloud, FakeConnection, FakeKubernetes
-from unit.gateway.reconciler.making import DOCUMENT, GATEWAY, KEYS, NAME
+from unit.gateway.reconciler.making import DOCUMENT, GATEWAY, KEYS, NAME, Neighbours
 
 PATIENCE = 7200.0
 """simulated seconds after which something is taken for stuck"""
@@ -118,6 +118,7 @@ class Life:
     cloud: MoodyCloud
     store: GatewayStore
     kubernetes: FakeKubernetes
+    neighbours: Neighbours
     work: asyncio.Task[Any]
     desired: DesiredState = field(default_factory=lambda: DesiredState(generation=0, incarnation=1, mode="idle"))
 
@@ -187,6 +188,7 @@ async def living(folder: Path, cloud: MoodyCloud | None = None) -> AsyncIterator
     cloud = cloud or MoodyCloud()
     store = GatewayStore(folder / "gateway.db")
     kubernetes = FakeKubernetes(cloud)
+    neighbours = Neighbours()
     reconciler = Reconciler(
         gateway_id=GATEWAY,
         gateway_name=NAME,
@@ -197,8 +199,9 @@ async def living(folder: Path, cloud: MoodyCloud | None = None) -> AsyncIterator
         cloud_of=lambda kind: cloud,
         kubernetes=kubernetes.open,
         etcd=kubernetes.open,
+        ask_who_has=neighbours,
     )
-    life = Life(reconciler, cloud, store, kubernetes, asyncio.create_task(reconciler.run()))
+    life = Life(reconciler, cloud, store, kubernetes, neighbours, asyncio.create_task(reconciler.run()))
     life.desired = reconciler.desired or life.desired
     try:
         yield life

@@ -21,11 +21,15 @@ from pcg.clouds.base import (
     TemplateProgress,
     marks_of,
 )
-from pcg.gateway.memory import ClusterMemory, Slot
+from pcg.gateway.address_claims import AddressClaims
+from pcg.gateway.memory import ClusterMemory, Memory, Slot
 from pcg.gateway.steps.outcome import JetEndpoint, Situation
+from pcg.gateway.store import GatewayStore
+from pcg.model.address_plan import pool_of
 from pcg.model.configuration import parse_configuration
 from pcg.model.desired import DesiredState
 from pcg.model.naming import instance_uuid, machine_mark, machine_name
+from pcg.network.address_in_use import AddressAnswer, Presence
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets, cluster_secrets
 from pcg.sealing.boxes import seal
 from pcg.sealing.keys import GatewayKeys
@@ -186,6 +190,21 @@ def pod(name: str, *, ready: bool = False, waiting: str = "") -> dict[str, Any]:
 
 
 @dataclass
+class Neighbours:
+    """What is answered when it is asked who has an address; by default nobody."""
+
+    answers: dict[str, AddressAnswer] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def __call__(self, address: str) -> AddressAnswer:
+        self.asked.append(address)
+        return self.answers.get(address, AddressAnswer(Presence.FREE, "nobody answered"))
+
+    def have(self, address: str, mac: str = "02:00:00:00:00:09") -> None:
+        self.answers[address] = AddressAnswer(Presence.IN_USE, f"{mac} answered an ARP probe for {address}", mac)
+
+
+@dataclass
 class Made:
     """A situation with all that it was made of; `told` has reason and machine of each event."""
 
@@ -193,6 +212,17 @@ class Made:
     cloud: CloudDouble
     cluster: ClusterDouble
     told: list[tuple[str, str | None]]
+    claims: AddressClaims
+
+    def look(self, *others: ObservedMachine) -> None:
+        """As the reconciler does after its bulk read, which also has `others`."""
+        making = {task.machine_name for task in self.situation.unfinished if task.kind == "create"}
+        self.claims.look([*self.situation.machines, *others], making, pool_of(self.situation.configuration.network))
+
+    @property
+    def neighbours(self) -> Neighbours:
+        assert isinstance(self.claims.ask, Neighbours)
+        return self.claims.ask
 
     @property
     def reasons(self) -> list[str]:
@@ -216,10 +246,12 @@ def situation(
     cloud, cluster = CloudDouble(), ClusterDouble()
     told: list[tuple[str, str | None]] = []
 
-    def tell(reason: str, message: str, severity: Any = None, *, machine: str | None = None, step: Any = None) -> None:
+    def tell(reason: str, message: str, severity: Any = None, *, machine: str | None = None, **more: Any) -> None:
         told.append((reason, machine))
 
-    memory = ClusterMemory(incarnation=1, slots=list(slots), template="template-1", formed=formed)
+    remembered = Memory(GatewayStore(":memory:"))
+    claims = AddressClaims(remembered, LoopClock(), Neighbours(), lambda owner: name_of(int(owner.partition("/")[2])))
+    memory = remembered.cluster = ClusterMemory(incarnation=1, slots=list(slots), template="template-1", formed=formed)
     memory.next_ordinal = max((slot.ordinal for slot in slots), default=0) + 1
     values: dict[str, Any] = {
         "gateway_id": GATEWAY,
@@ -241,11 +273,15 @@ def situation(
         "etcd": cluster.open,
         "etcd_certificate": lambda: ClientCertificate("certificate", "key", LoopClock().now()),
         "cluster": memory,
+        "addresses": claims,
         "tell": tell,
         "connection": cloud,
         "machines": list(machines),
     }
-    return Made(Situation(**{**values, **more}), cloud, cluster, told)
+    made = Made(Situation(**{**values, **more}), cloud, cluster, told, claims)
+    if configuration.network.addresses.static is not None:
+        made.look()
+    return made
 
 
 @cache

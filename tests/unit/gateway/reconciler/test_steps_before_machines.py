@@ -1,4 +1,4 @@
-"""The steps before any machine: configuration, connect, preflight, template and addresses."""
+"""The steps before any machine: configuration, connect, preflight and template."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import pytest
 
 from pcg.clouds.base import Check, CloudTask, TaskState, TemplateProgress
 from pcg.errors import AskPerson, InvalidInput, PermissionMissing, ResourcesMissing, TryAgain, Unreachable
-from pcg.gateway.memory import Slot
-from pcg.gateway.steps.addresses import assign_addresses, new_slot
 from pcg.gateway.steps.connect import connect
 from pcg.gateway.steps.outcome import Done, Failed, Wait
 from pcg.gateway.steps.preflight import preflight
@@ -17,7 +15,7 @@ from pcg.model.configuration import Configuration, parse_configuration
 from pcg.model.desired import DesiredState, SealedCredentials
 from pcg.sealing.boxes import seal_credentials
 from pcg.sealing.keys import GatewayKeys
-from unit.gateway.reconciler.making import DOCUMENT, GATEWAY, KEYS, THREE, Made, machine, situation, static
+from unit.gateway.reconciler.making import DOCUMENT, GATEWAY, KEYS, Made, situation, static
 
 pytestmark = pytest.mark.looptime
 
@@ -159,50 +157,3 @@ async def test_a_failed_import_without_a_known_error_is_tried_again() -> None:
     outcome = await template(made.situation)
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error, TryAgain)
-
-
-async def test_by_dhcp_there_are_slots_without_addresses() -> None:
-    made = situation(THREE)
-    assert await assign_addresses(made.situation) == Done()
-    assert [(slot.ordinal, slot.kind, slot.address) for slot in made.slots] == [
-        (1, "init", None),
-        (2, "join", None),
-        (3, "join", None),
-    ]
-
-
-async def test_a_static_pool_is_claimed_from_its_beginning() -> None:
-    made = situation(static("127.64.0.20", "127.64.0.25", 3))
-    await assign_addresses(made.situation)
-    assert [slot.address for slot in made.slots] == ["127.64.0.20", "127.64.0.21", "127.64.0.22"]
-
-
-async def test_a_claim_stays_and_what_machines_have_is_not_claimed() -> None:
-    document = static("127.64.0.20", "127.64.0.29", 3)
-    kept = Slot(ordinal=1, kind="init", address="127.64.0.22")
-    made = situation(document, kept, machines=(machine(2, address="127.64.0.20"),))
-    await assign_addresses(made.situation)
-    assert [slot.address for slot in made.slots] == ["127.64.0.22", "127.64.0.21", "127.64.0.23"]
-
-
-async def test_gateway_and_control_plane_address_within_the_pool_are_left_out() -> None:
-    made = situation(static("127.64.0.1", "127.64.0.10", 1))
-    made.slots.extend(Slot(ordinal=n, kind="join", address=f"127.64.0.{n}", phase="up") for n in range(2, 9))
-    new_slot(made.situation)
-    await assign_addresses(made.situation)
-    assert made.slots[-1].address == "127.64.0.10"
-
-
-async def test_a_pool_without_spare_addresses_is_too_small_and_says_how_much_is_needed() -> None:
-    made = situation(static("127.64.0.20", "127.64.0.29", 3))
-    # As an older console would have let it through.
-    made.situation.configuration = Configuration.model_validate(static("127.64.0.20", "127.64.0.24", 3))
-    with pytest.raises(ResourcesMissing) as caught:
-        await assign_addresses(made.situation)
-    assert caught.value.reason == "address-pool-exhausted"
-    assert (caught.value.fields["needed"], caught.value.fields["free"]) == ("6", "5")
-
-
-async def test_in_a_formed_cluster_a_new_slot_joins() -> None:
-    made = situation(THREE, formed=True)
-    assert new_slot(made.situation).kind == "join"
