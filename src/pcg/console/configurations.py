@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pcg.clock import Clock
+from pcg.console.address_overlaps import demand_apart
 from pcg.console.audit import record
 from pcg.console.auth import Action, Actor, require, token_hash
 from pcg.console.configuration_checks import check_ciphertext, check_no_nul, check_standing
@@ -69,7 +70,8 @@ class Configurations:
         """The same document again changes nothing. With `ciphertext` both change together, or neither.
 
         Raises InvalidInput with the first wrong field, Conflict before registration, while deleting, and (reason
-        `changed-meanwhile`) when `if_match` is not the present ETag, or (`console-restored`) before a person agreed.
+        `changed-meanwhile`) when `if_match` is not the present ETag, (`console-restored`) before a person agreed, or
+        (`addresses-overlap`) when another gateway has some of the addresses.
         """
         configuration, notices = parse_configuration(document)
         wanted = configuration.model_dump(mode="json", by_alias=True)
@@ -94,6 +96,8 @@ class Configurations:
             check_standing(row, configuration)
             # The same again counts where the gateway runs something else that this console has lost.
             new = changed = row.mode != RUN or row.configuration != wanted or agreed_unsaved(row)
+            if new:
+                await demand_apart(session, actor, row, configuration)
             if ciphertext is not None:
                 require(actor, Action.SET_CREDENTIALS, row)
                 changed = self._set_credentials(session, row, ciphertext, actor, now) or changed

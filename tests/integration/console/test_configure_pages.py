@@ -142,6 +142,21 @@ WRONG = [
 ]  # fmt: skip
 
 
+async def test_addresses_of_another_gateway_are_told_beside_their_field(console: Console, browser: Browser):
+    other, _ = await console.registered("other")
+    network = {"controlPlaneAddress": "10.0.0.9"}
+    url = f"/api/v1/gateways/{other}/configuration"
+    assert (await console.client.put(url, json={**CONFIGURATION, "network": network})).status_code == 200
+    gateway_id, _ = await console.registered()
+    path = f"/gateways/{gateway_id}/configure"
+    fields = {**await browser.form(path), **TYPED, "network.controlPlaneAddress": "10.0.0.9"}
+    answer = await browser.post(path, fields)
+    assert answer.status_code == 409
+    (beside,) = re.findall(r'id="network.controlPlaneAddress-error">([^<]*)<', unescape(answer.text))
+    assert "belongs to gateway other" in beside
+    assert Form(answer.text).fields["vcenter.username"] == TYPED["vcenter.username"], "nothing is lost"
+
+
 @pytest.mark.parametrize(("typed", "name", "message"), WRONG, ids=[f"{w[1]}-{n}" for n, w in enumerate(WRONG)])
 async def test_a_wrong_field_is_named_and_nothing_is_lost(
     console: Console, browser: Browser, typed: dict[str, str], name: str, message: str

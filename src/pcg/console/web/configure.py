@@ -120,6 +120,9 @@ def router(service: Service, hub: Hub) -> APIRouter:
                 field = error.fields.get("field", "") if not draft.as_text else ""
                 errors = {field: " ".join([error.cause, *error.remedy])}
                 return _answer(request, visitor, gateway, dataclasses.replace(draft, errors=errors), 409)
+            if error.reason == "addresses-overlap":
+                errors = {error.fields["field"]: error.what}
+                return _answer(request, visitor, gateway, dataclasses.replace(draft, errors=errors), 409)
             if error.reason != "changed-meanwhile":
                 raise
             present = await service.configurations.get(visitor.actor, gateway_id)
