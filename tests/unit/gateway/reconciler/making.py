@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -189,6 +189,22 @@ def pod(name: str, *, ready: bool = False, waiting: str = "") -> dict[str, Any]:
     return {"metadata": {"name": name}, "status": {"containerStatuses": [{"ready": ready, "state": state}]}}
 
 
+class StoreDouble(GatewayStore):
+    """Keeps what is put, with no file to be closed."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str | None] = {}
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def get(self, key: str) -> str | None:
+        return self._kept.get(key)
+
+    def put(self, key: str, value: str | None) -> None:
+        self._kept[key] = value
+
+
 @dataclass
 class Neighbours:
     """What is answered when it is asked who has an address; by default nobody."""
@@ -249,7 +265,7 @@ def situation(
     def tell(reason: str, message: str, severity: Any = None, *, machine: str | None = None, **more: Any) -> None:
         told.append((reason, machine))
 
-    remembered = Memory(GatewayStore(":memory:"))
+    remembered = Memory(StoreDouble())
     claims = AddressClaims(remembered, LoopClock(), Neighbours(), lambda owner: name_of(int(owner.partition("/")[2])))
     memory = remembered.cluster = ClusterMemory(incarnation=1, slots=list(slots), template="template-1", formed=formed)
     memory.next_ordinal = max((slot.ordinal for slot in slots), default=0) + 1
