@@ -61,7 +61,7 @@ class CloudLab:
         instance = instance_uuid(gateway_id, 1, ordinal)
         return MachineSpec(
             name=machine_name(gateway_id, "contract", 1, ordinal),
-            marks=marks_of(gateway_id, machine_mark(1, ordinal), instance),
+            marks=marks_of(gateway_id, machine_mark(1, ordinal), instance, f"10.10.20.{10 + ordinal}"),
             placement=configuration.placement[0],
             template=template,
             hardware=CustomSize(cpus=4, memory_gi_b=4, disk_gi_b=60),

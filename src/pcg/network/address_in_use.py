@@ -24,7 +24,7 @@ PORTS = (22, 80, 443, 6443, 10250)
 _NOBODY = "127.255.255.254"
 """on loopback everything is local: what answers at this address too listens at all of them"""
 
-_NEIGHBOURS = Path("/proc/net/arp")
+_NEIGHBOURS = Path("/proc/self/net/arp")
 _NO_MAC = "00:00:00:00:00:00"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 PROBES = 3
 """RFC 5227, 1.1: PROBE_NUM; sent closer together than there, since a person waits and links are fast"""
 
-_ROUTES = Path("/proc/net/route")
+_ROUTES = Path("/proc/self/net/route")
 _ETHERTYPE_ARP = 0x0806
 _BROADCAST, _NOBODY = b"\xff" * 6, b"\0" * 4
 _HEADER = 14

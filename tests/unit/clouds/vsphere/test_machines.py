@@ -42,6 +42,10 @@ def item(settings: dict[str, str], **values: Any) -> dict[str, Any]:
 
 def test_a_machine_is_genuine_only_with_its_own_instance_id() -> None:
     assert observe(item(MARKS)).genuine
+    assert observe(item({**MARKS, "pcg.address": "10.0.0.9", "other": "1"})).marks == {
+        **MARKS,
+        "pcg.address": "10.0.0.9",
+    }
     assert not observe(item(MARKS, **{"config.instanceUuid": "uuid-2"})).genuine
     assert not observe(item({})).genuine
 

@@ -24,7 +24,7 @@ _KINDS = {
     "ReconfigVM_Task": "reconfigure",
     "Destroy_Task": "delete",
 }
-_MARKS = ("pcg.gateway", "pcg.machine", "pcg.instance")
+_MARKS = ("pcg.gateway", "pcg.machine", "pcg.instance", "pcg.address")
 _TRIES = 50
 _PAUSE = 0.05
 """seconds"""
