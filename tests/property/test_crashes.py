@@ -148,7 +148,7 @@ def test_many_crashes_in_a_whole_life(fuses: list[list[int]], three: bool, resto
     live(lambda world, cloud: whole_life(world, cloud, fuses, restore), THREE if three else DOCUMENT)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(fuses=FUSES, three=st.booleans(), restore=st.booleans())
 def test_no_address_is_given_twice_in_a_whole_life_with_many_crashes(
     fuses: list[list[int]], three: bool, restore: bool
@@ -158,7 +158,7 @@ def test_no_address_is_given_twice_in_a_whole_life_with_many_crashes(
     live(lambda world, cloud: whole_life(world, cloud, fuses, restore), document)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     losses=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 200), st.integers(1, 120)), min_size=1, max_size=4),
     restore=st.booleans(),

@@ -81,6 +81,22 @@ def test_a_whole_life(nodes: int) -> None:
     assert reasons.count("MachineNameTaken") == 1
 
 
+def test_machines_of_a_static_pool_configure_and_tell_the_addresses_that_they_were_given() -> None:
+    async def story(world: World, data_center: DataCenterProcess) -> None:
+        pool = {"subnet": "127.64.0.200/29", "prefix": 24, "gateway": "127.64.0.1"}
+        network = {**world.document["network"], "addresses": {"static": pool}}
+        world.document = {**world.document, "network": network}
+        await world.configure()
+        await world.until(world.running)
+        assert sorted(str(machine.address) for machine in world.ours()) == [f"127.64.0.{n}" for n in (200, 201, 202)]
+        data_center.center.remove(next(item.id for item in world.ours() if item.address == "127.64.0.201"))
+        await tended(world, lambda: told(world, "MachineDeletedOutside") == 1)
+        await tended(world, world.running)
+        assert sorted(str(machine.address) for machine in world.ours()) == [f"127.64.0.{n}" for n in (200, 202, 203)]
+
+    live(story, 3)
+
+
 async def cuts(data_center: DataCenterProcess, pauses: list[float]) -> None:
     """Kill the data center after each pause; it is away for as long as a restart takes."""
     for pause in pauses:
