@@ -302,7 +302,8 @@ class Reconciler:
         """Open or keep the connection; then the one bulk read of the pass, told apart by what each machine is to us."""
         credentials = opened_credentials(situation)
         situation.connection = await self._access.open(situation.configuration.cloud, credentials, situation.desired)
-        if not situation.cluster.settled:
+        if not situation.cluster.settled or self._seen_well_at is None:
+            # Also by a process that has settled nothing yet: its memory may be older than what is under way.
             # Before the bulk read, not after: a machine that is finished in between is in one of both answers.
             situation.unfinished = await situation.connection.unfinished(self.gateway_id)
         observed = await situation.connection.list_machines(self.gateway_id)
