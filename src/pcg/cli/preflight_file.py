@@ -16,14 +16,10 @@ import yaml
 
 from pcg.cli.gateway_changes import with_trust
 from pcg.clouds.base import Check
-from pcg.errors import InvalidInput, PcgError, ResourcesMissing
+from pcg.errors import InvalidInput, PcgError
 from pcg.gateway.steps.validate_configuration import check_proxies
-from pcg.model.configuration import Configuration, StaticAddresses, parse_configuration, split_host_port
-
-SPARE_ADDRESSES = 3
-"""beside the nodes' own: control-plane address, one for a rolling replacement, one for its predecessor"""
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from pcg.model.address_plan import IpNetwork, Pool, needed_addresses, pool_of
+from pcg.model.configuration import Configuration, parse_configuration, split_host_port
 
 
 def check_file(path: Path) -> list[Check]:
@@ -33,10 +29,10 @@ def check_file(path: Path) -> list[Check]:
     except InvalidInput as error:
         return [Check("configuration", False, error.what, error)]
     checks = [Check("configuration", True, "; ".join([f"{path} is a configuration", *notices]))]
-    static = configuration.network.addresses.static
-    if static is not None:
-        checks.append(_pool_size(configuration, static))
-    checks += [_shared_address(configuration), _overlaps(configuration), _name_servers(configuration)]
+    pool = pool_of(configuration.network)
+    if pool is not None:
+        checks.append(_pool_size(configuration, pool))
+    checks += [_shared_address(configuration, pool), _overlaps(configuration), _name_servers(configuration)]
     return [*checks, _image(configuration), _proxies(configuration)]
 
 
@@ -48,62 +44,26 @@ def _document(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _pool_size(configuration: Configuration, static: StaticAddresses) -> Check:
-    """Addresses that no node can have do not count: the gateway's, and the subnet's first and last."""
-    first, last = static.bounds
-    subnet = _subnet(static)
-    useless = {int(ipaddress.ip_address(static.gateway))}
-    if subnet.version == 4 and subnet.prefixlen < 31:
-        useless |= {int(subnet.network_address), int(subnet.broadcast_address)}
-    usable = int(last) - int(first) + 1 - sum(int(first) <= value <= int(last) for value in useless)
-    needed = configuration.nodes.count + SPARE_ADDRESSES
-    if usable >= needed:
-        return Check("addresses", True, f"{static.range} has {usable} addresses; {needed} are needed")
-    problem = ResourcesMissing(
-        f"The address pool {static.range} is too small: {needed} addresses are needed.",
-        reason="address-pool-exhausted",
-        evidence=[f"{usable} can be used", f"{configuration.nodes.count} nodes and {SPARE_ADDRESSES} spare ones"],
-        remedy=["Enlarge network.addresses.static.range."],
-        fields={"resource": "addresses", "where": static.range, "needed": str(needed), "free": str(usable)},
-    )
-    return Check("addresses", False, problem.what, problem)
+def _pool_size(configuration: Configuration, pool: Pool) -> Check:
+    needed = needed_addresses(configuration.nodes.count)
+    return Check("addresses", True, f"{pool} has {pool.usable} addresses; {needed} are needed")
 
 
-def _shared_address(configuration: Configuration) -> Check:
+def _shared_address(configuration: Configuration, pool: Pool | None) -> Check:
     """It moves from node to node by ARP, so it must be a free address of the nodes' own subnet."""
-    name, network = "control-plane address", configuration.network
-    field, static = "network.controlPlaneAddress", network.addresses.static
-    if network.control_plane_address is None:
+    name, address = "control-plane address", configuration.network.control_plane_address
+    if address is None:
         return Check(name, True, "the API server has the only node's own address")
-    address = ipaddress.ip_address(network.control_plane_address)
-    if static is None:
-        unsure = InvalidInput(
-            f"Whether {address} lies in the nodes' subnet and outside the DHCP server's scope cannot be told.",
-            reason="control-plane-address-unsure",
-            field_name=field,
-            cause="The subnet is known to the DHCP server alone.",
-            remedy=["Take an address of the nodes' subnet that the DHCP server never gives away."],
-        )
-        return Check(name, None, unsure.what, unsure)
-    subnet = _subnet(static)
-    why = ""
-    if address not in subnet:
-        why = f"it lies outside the nodes' subnet {subnet}"
-    elif address == ipaddress.ip_address(static.gateway):
-        why = "it is the subnet's gateway"
-    elif str(address) in network.name_servers:
-        why = "it is a name server"
-    elif subnet.version == 4 and address in (subnet.network_address, subnet.broadcast_address):
-        why = f"it is the first or last address of {subnet}"
-    if not why:
-        return Check(name, True, f"{address} lies in {subnet}")
-    wrong = InvalidInput(
-        f"The control-plane address {address} cannot be used: {why}.",
-        reason="control-plane-address-wrong",
-        field_name=field,
-        remedy=[f"Take a free address of {subnet}."],
+    if pool is not None:
+        return Check(name, True, f"{address} lies in {pool.network}")
+    unsure = InvalidInput(
+        f"Whether {address} lies in the nodes' subnet and outside the DHCP server's scope cannot be told.",
+        reason="control-plane-address-unsure",
+        field_name="network.controlPlaneAddress",
+        cause="The subnet is known to the DHCP server alone.",
+        remedy=["Take an address of the nodes' subnet that the DHCP server never gives away."],
     )
-    return Check(name, False, wrong.what, wrong)
+    return Check(name, None, unsure.what, unsure)
 
 
 def _overlaps(configuration: Configuration) -> Check:
@@ -129,11 +89,10 @@ def _overlaps(configuration: Configuration) -> Check:
     return Check("overlaps", False, wrong.what, wrong)
 
 
-def _outside(configuration: Configuration) -> Iterator[tuple[str, _Network]]:
-    network, static = configuration.network, configuration.network.addresses.static
-    if static is not None:
-        yield "the nodes' subnet", _subnet(static)
-    elif network.control_plane_address is not None:
+def _outside(configuration: Configuration) -> Iterator[tuple[str, IpNetwork]]:
+    """Beside the pool's own subnet, which the configuration's own rules compare."""
+    network = configuration.network
+    if network.addresses.static is None and network.control_plane_address is not None:
         yield "the control-plane address", ipaddress.ip_network(network.control_plane_address)
     named = [("the name server", item) for item in network.name_servers]
     named += [("the time server", item) for item in network.ntp_servers]
@@ -168,6 +127,8 @@ def _image(configuration: Configuration) -> Check:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         parts, host, why = urlsplit(""), None, str(error)
+    if not why and parts.scheme == "file" and parts.path.strip("/"):
+        return Check("image", True, f"{parts.path}, a file on the gateway's machine")
     if not why and parts.scheme not in ("http", "https"):
         why = f"its scheme is {parts.scheme}; http and https are fetched"
     elif not why and not host:
@@ -193,7 +154,3 @@ def _proxies(configuration: Configuration) -> Check:
         return Check("proxies", False, error.what, error)
     given = configuration.proxy.https or configuration.proxy.http
     return Check("proxies", True, "the nodes' proxies are well-formed" if given else "the nodes use no proxy")
-
-
-def _subnet(static: StaticAddresses) -> _Network:
-    return ipaddress.ip_network(f"{static.bounds[0]}/{static.prefix}", strict=False)

@@ -116,12 +116,9 @@ def router(service: Service, hub: Hub) -> APIRouter:
                 errors.setdefault("password", "This is needed.")
             return _answer(request, visitor, gateway, dataclasses.replace(draft, errors=errors), 422)
         except Conflict as error:
-            if error.reason == "needs-reset":
-                field = error.fields.get("field", "") if not draft.as_text else ""
-                errors = {field: " ".join([error.cause, *error.remedy])}
-                return _answer(request, visitor, gateway, dataclasses.replace(draft, errors=errors), 409)
-            if error.reason == "addresses-overlap":
-                errors = {error.fields["field"]: error.what}
+            if error.reason in ("needs-reset", "addresses-overlap"):
+                told = [error.what] if error.reason == "addresses-overlap" else [error.cause, *error.remedy]
+                errors = {error.fields["field"]: " ".join(told)}
                 return _answer(request, visitor, gateway, dataclasses.replace(draft, errors=errors), 409)
             if error.reason != "changed-meanwhile":
                 raise

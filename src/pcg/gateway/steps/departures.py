@@ -10,6 +10,7 @@ from pcg.clouds.base import ObservedMachine
 from pcg.errors import AskPerson, TryAgain, Unreachable
 from pcg.gateway.etcd_api import CLIENT_PORT
 from pcg.gateway.steps.outcome import Situation
+from pcg.model.naming import MARK_ADDRESS
 from pcg.model.states import Severity
 
 REBUILD = (
@@ -19,7 +20,7 @@ REBUILD = (
 
 async def take_leave(situation: Situation, name: str) -> None:
     """Raises Unreachable or TryAgain, to come back later, and AskPerson (`cluster-lost`) without a majority."""
-    others = [machine for machine in situation.machines if machine.address and machine.name != name]
+    others = [address for machine in situation.machines if machine.name != name and (address := _address(machine))]
     try:
         await _leave_etcd(situation, name, others)
     except TryAgain as error:
@@ -40,13 +41,19 @@ async def take_leave(situation: Situation, name: str) -> None:
     situation.tell("NodeRemoved", "Its machine is gone, so its Node object was removed.", machine=name)
 
 
-async def _leave_etcd(situation: Situation, name: str, others: list[ObservedMachine]) -> None:
+def _address(machine: ObservedMachine) -> str | None:
+    """Where the cloud does not tell, the one that it was made with."""
+    return machine.address or machine.marks.get(MARK_ADDRESS)
+
+
+async def _leave_etcd(situation: Situation, name: str, others: list[str]) -> None:
     """Asks the members that are left, one after the other, until one answers."""
     unheard: Unreachable | None = None
-    for machine in others:
-        address = f"{machine.address}:{CLIENT_PORT}"
+    for address in others:
         try:
-            async with situation.etcd(address, situation.secrets, situation.etcd_certificate()) as etcd:
+            async with situation.etcd(
+                f"{address}:{CLIENT_PORT}", situation.secrets, situation.etcd_certificate()
+            ) as etcd:
                 member = (await etcd.members()).get(name)
                 if member is not None:
                     await etcd.remove(member)

@@ -10,8 +10,8 @@ import pcg
 from pcg.clock import Clock
 from pcg.clouds.base import CloudTask, Connection, ObservedMachine
 from pcg.errors import PcgError
-from pcg.gateway.etcd_api import EtcdFactory
 from pcg.gateway.address_claims import AddressClaims
+from pcg.gateway.etcd_api import EtcdFactory
 from pcg.gateway.kubernetes_api import KubernetesFactory
 from pcg.gateway.memory import ClusterMemory
 from pcg.model.configuration import Configuration

@@ -79,7 +79,7 @@ async def test_what_a_machine_of_an_earlier_incarnation_or_a_copy_has_is_not_giv
 
 async def test_gateway_and_control_plane_address_within_the_pool_are_left_out() -> None:
     made = situation(static("127.64.0.1", "127.64.0.10", 1))
-    made.slots.extend(Slot(ordinal=n, kind="join", address=f"127.64.0.{n}") for n in range(2, 9))
+    made.slots.extend(Slot(ordinal=n, kind="join", address=f"127.64.0.{n}", phase="up") for n in range(2, 9))
     new_slot(made.situation)
     made.look()
     await assign_addresses(made.situation)
