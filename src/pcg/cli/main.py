@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preflight": ("pcg.cli.preflight:preflight", "Every check that can be made before machines are."),
     "ports": ("pcg.cli.ports:ports", "Every flow that the firewall must let through."),
     "vsphere": ("pcg.cli.vsphere:vsphere", "What a VMware administrator prepares: the account's roles."),
+    "doctor": ("pcg.cli.doctor:doctor", "Which known failure an archive or folder of logs shows."),
     "login": ("pcg.cli.login:login", "Keep a console's address, CA pin and an API key for this user."),
     "user": ("pcg.cli.user:user", "People who may sign in."),
     "key": ("pcg.cli.key:key", "API keys for scripts."),

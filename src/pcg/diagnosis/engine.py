@@ -1,7 +1,8 @@
 """Runs every scenario over the facts and orders what they found. Called by the gateway before it sends its status.
 
-A scenario is a module in `scenarios/`, its file name is its id. It has one pure function `examine(facts)` which yields
-findings, and may name in `SILENCED_BY` the scenarios whose findings explain its own away: a cause silences its effects.
+A scenario is a module in `scenarios/`, its file name is its id. It may have one pure function `examine(facts)` which
+yields findings, and a declaration `LOGS` of what it looks like in logs (`log_engine`). It names in `SILENCED_BY` the
+scenarios whose findings explain its own away: a cause silences its effects.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ def all_scenarios() -> dict[str, Scenario]:
 
 def diagnose(facts: Facts, earlier: Sequence[Finding] = ()) -> list[Finding]:
     """Findings now, the gravest first. One that was open before keeps the time since when it is."""
-    found = {scenario: list(module.examine(facts)) for scenario, module in all_scenarios().items()}
+    found = {
+        scenario: list(module.examine(facts))
+        for scenario, module in all_scenarios().items()
+        if hasattr(module, "examine")
+    }
     since = {finding.key: finding.since for finding in earlier}
     open_now = {scenario for scenario, findings in found.items() if findings}
     kept = [

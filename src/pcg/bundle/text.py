@@ -1,0 +1,100 @@
+"""Bytes of one log file to blocks of whole lines in UTF-8 (or Latin-1 as it stands), bounded. Used by
+`pcg.bundle.reading`.
+
+Windows tools write UTF-16 with a mark at the start; it becomes UTF-8. Bytes that are no UTF-8 stay: the line's parser
+decodes with replacement. What is not text at all (a binary journal, a core) is refused by its NUL bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be", codecs.BOM_UTF8: ""}
+_JOURNAL = b"LPKSHHRH"
+
+
+@dataclass(frozen=True)
+class Block:
+    first_line: int
+    """number of its first line, from 1"""
+    data: bytes
+    """whole lines, each ended by a newline but perhaps the last of the file"""
+
+
+def text_blocks(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]) -> Iterator[Block]:
+    """`tell` says what was cut or refused. A line longer than `line_bytes` keeps its beginning."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= 1024:
+            break
+    mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
+    encoding = _MARKS.get(mark, "")
+    if head.startswith(_JOURNAL):
+        tell("a binary journal; export it as text with `journalctl --file`")
+        return
+    if not encoding and head and not _is_text(head[:1024]):
+        tell("not text; not read")
+        return
+    yield from _lines(_decoded(_joined(head[len(mark) :], chunks), encoding), line_bytes, tell)
+
+
+def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]) -> Iterator[Block]:
+    number, rest, skipping, cut = 1, b"", False, 0
+    for chunk in chunks:
+        if skipping:  # within a line whose beginning was kept
+            end = chunk.find(b"\n")
+            if end < 0:
+                continue
+            chunk, skipping = chunk[end:], False
+        data = rest + chunk
+        end = data.rfind(b"\n") + 1
+        whole, rest = data[:end], data[end:]
+        if len(rest) > line_bytes:
+            rest, skipping, cut = rest[:line_bytes], True, cut + 1
+        if whole:
+            if len(whole) > line_bytes:
+                whole, more = _cut_long(whole, line_bytes)
+                cut += more
+            yield Block(number, whole)
+            number += whole.count(b"\n")
+    if rest:
+        yield Block(number, rest)
+    if cut:
+        tell(f"{cut} lines longer than {line_bytes // 1024} KiB were cut there")
+
+
+def _cut_long(data: bytes, line_bytes: int) -> tuple[bytes, int]:
+    # A line that is too long covers at least one whole window of half its size: eight searches instead of a split.
+    window = max(line_bytes // 2, 1)
+    if all(data.find(b"\n", at, at + window) >= 0 for at in range(0, len(data) - window, window)):
+        return data, 0
+    lines = data.split(b"\n")
+    cut = sum(len(line) > line_bytes for line in lines)
+    return b"\n".join(line[:line_bytes] for line in lines), cut
+
+
+def _joined(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    if head:
+        yield head
+    yield from chunks
+
+
+def _decoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    if not encoding:
+        yield from chunks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for chunk in chunks:
+        if text := decoder.decode(chunk):
+            yield text.encode("utf-8", "replace")
+    if last := decoder.decode(b"", final=True):
+        yield last.encode("utf-8", "replace")
+
+
+def _is_text(head: bytes) -> bool:
+    """A machine that lost power leaves some NUL bytes in a log; the rest of it is text."""
+    visible = head.translate(None, bytes(range(32)))
+    return head.isspace() or (bool(visible) and head.count(b"\0") * 10 < len(head))

@@ -1,0 +1,42 @@
+"""A gateway that was registered has lost its session with the console; it goes on working and buffers its events."""
+
+from __future__ import annotations
+
+from pcg.diagnosis.log_context import MILESTONES, towards_console
+from pcg.diagnosis.log_files import Kind
+from pcg.diagnosis.log_network import network_causes
+from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+
+SCENARIO = "gateway-disconnected"
+SILENCED_BY: tuple[str, ...] = ("address-not-assigned",)
+
+_CURES = MILESTONES["session-up"]
+_CURED = "The session is up again; buffered events arrive in the console."
+
+LOGS = LogRules(
+    causes=(
+        Cause(
+            name="console-down",
+            summary="The console is reached but does not work: the gateway goes on and buffers its events.",
+            tells="name, connection and TLS succeed, but the console answers 502, 503 or 504, or closes at once",
+            signs=(
+                Signature(
+                    r"(?:console|palette|hub|session|tunnel|websocket|wss?://).{0,160}(?:\b50[0234]\b|bad gateway"
+                    r"|service unavailable|gateway time-?out|internal server error|under maintenance|going away"
+                    r"|shutting down)"
+                    r"|(?:\b50[0234]\b|bad gateway|service unavailable).{0,120}(?:console|palette|hub|session)",
+                    where=towards_console,
+                    unless=r"proxy",
+                ),
+            ),
+            remedy=("Nothing is lost: the gateway resumes by itself.", "See whether the console itself runs."),
+            cured_by=_CURES,
+            cured=_CURED,
+            requires=("registered",),
+        ),
+        *network_causes(towards_console, "the console", _CURES, cured=_CURED, requires=("registered",)),
+    ),
+    needs=frozenset({Kind.OUTPUT, Kind.CONTAINER, Kind.OTHER}),
+    missing="the gateway's own log (cloud-init-output.log of the installer)",
+    silenced_by=SILENCED_BY,
+)

@@ -1,0 +1,83 @@
+"""The machine runs, yet no registration was ever tried, so the console does not know it (seed). An attempt that
+failed is `installer-not-registered`. Judged on the machine's own logs.
+"""
+
+from __future__ import annotations
+
+from pcg.diagnosis.log_context import MILESTONES
+from pcg.diagnosis.log_files import Kind
+from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
+
+SCENARIO = "vm-not-in-console"
+SILENCED_BY: tuple[str, ...] = ("address-not-assigned", "installer-not-registered")
+
+_REDEPLOY = "Deploy the appliance again with its properties: endpoint, pairing code, CA pin."
+_CURES = (*MILESTONES["registered"], *MILESTONES["session-up"])
+_CURED = "The machine shows up in the console as a registered gateway."
+
+LOGS = LogRules(
+    causes=(
+        Cause(
+            name="guest-properties-not-delivered",
+            summary="The machine was started without its properties: the OVF environment or guest info is empty.",
+            tells="the OVF environment has no properties, or cannot be read",
+            signs=(
+                Signature(
+                    r"no '?PropertySection|PropertySection.{0,20}(?:missing|not found|empty|absent)"
+                    r"|failed loading ovf file|OVF environment.{0,80}(?:has no|no propert|empty|missing|not found"
+                    r"|could not|cannot|invalid|unreadable)"
+                    r"|no OVF (?:environment|properties)|ovf-?env(?:\.xml)?.{0,60}(?:not found|missing|empty"
+                    r"|no such file|could not|invalid)|guestinfo\.ovfEnv.{0,40}(?:empty|not found|no value|missing"
+                    r"|null)"
+                    r"|no value found for key.{0,20}ovfEnv|v?app properties.{0,40}(?:missing|empty|not (?:set"
+                    r"|found|delivered))|guest (?:info|properties).{0,40}(?:not delivered|empty|missing)"
+                    r"|has no properties of this appliance|failed to (?:read|get|query|parse) (?:the )?(?:ovf"
+                    r"|guestinfo\.ovf)",
+                    kinds=GUEST,
+                ),
+            ),
+            remedy=(
+                _REDEPLOY,
+                "In vCenter, check that the vApp options and their transport (VMware Tools) are enabled.",
+            ),
+            cured_by=_CURES,
+            cured=_CURED,
+            excludes=("registered",),
+        ),
+        Cause(
+            name="registration-never-began",
+            summary="The machine runs, but it never began to register with the console.",
+            tells="the installer waits or stopped before its first attempt",
+            signs=(
+                Signature(
+                    r"host not registered yet|not registered yet.{0,20}(?:sleep|wait|try)"
+                    r"|failed to find Session for client|(?:pairing code|endpoint)\b.{0,30}(?:is missing|not set"
+                    r"|is empty|was not given|not provided|not configured|is required|unset)"
+                    r"|no (?:pairing code|endpoint)\b.{0,20}(?:was )?(?:given|set|provided|found|configured)?"
+                    r"|missing (?:pairing code|endpoint)|waiting for (?:a |the )?(?:pairing code|endpoint"
+                    r"|registration to begin)"
+                    r"|(?:pcg|installer|stylus|palette)\S*\.service: (?:failed|main process exited"
+                    r"|start request repeated|unit not found)|failed to start .{0,30}(?:pcg|gateway installer"
+                    r"|private cloud gateway)"
+                    r"|(?:pcg|installer)\S*: (?:command )?not found|registration (?:never|not) (?:began|begun"
+                    r"|started|attempted)|no registration attempt|failed authentication",
+                    kinds=GUEST,
+                ),
+            ),
+            remedy=(
+                "Check the endpoint and the pairing code in the machine's properties.",
+                "Check that the machine has a network, and that the installer's service runs.",
+                _REDEPLOY,
+            ),
+            cured_by=_CURES,
+            cured=_CURED,
+            never=("registration-began",),
+            excludes=("registered",),
+            weak=True,
+        ),
+    ),
+    needs=frozenset({Kind.OUTPUT, Kind.CLOUD_INIT, Kind.SYSLOG, Kind.OTHER}),
+    missing="the machine's /var/log/cloud-init-output.log, cloud-init.log or syslog",
+    silenced_by=SILENCED_BY,
+)
+""

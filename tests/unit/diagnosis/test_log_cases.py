@@ -1,0 +1,126 @@
+"""Every case under tests/cases: what must be found is, alone; what must not be is not. And the vocabulary is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from log_cases import FOLDER, LogCase, log_cases, read_case, with_table
+from pcg.cli.demo_faults import FAULTS
+from pcg.diagnosis.describe import scenarios_page
+from pcg.diagnosis.engine import all_scenarios
+from pcg.diagnosis.log_engine import log_rules
+from pcg.diagnosis.log_prefilter import alternatives, literals_of, prefilter_for
+
+CASES = log_cases()
+DOCS = Path(__file__).parents[3] / "docs"
+_NETWORK = """name-not-resolved connection-refused connection-timed-out websocket-blocked proxy-unreachable
+    proxy-authentication-required proxy-refused proxy-invalid certificate-not-trusted certificate-not-valid-yet
+    certificate-expired tls-intercepted"""
+VOCABULARY = {
+    "jet-crash-loop": "awaiting-configuration token-rejected console-unreachable container-cannot-start",
+    "installer-not-registered": f"""endpoint-trailing-slash endpoint-invalid pairing-code-mistyped pairing-code-expired
+        pairing-code-used pairing-code-unknown registration-overdue artifact-download-failed {_NETWORK}""",
+    "provisioning-stalled": """insufficient-resources address-pool-exhausted time-not-synchronised vendor-fault
+        session-lost object-not-found""",
+    "address-not-assigned": """dhcp-no-answer dhcp-scope-exhausted static-address-wrong cloud-init-incomplete
+        dhcp-not-enabled network-adapter-disconnected guest-agent-missing""",
+    "no-route-to-api-server": """network-misconfigured cloud-init-failed firewall-blocked virtual-ip-not-held
+        api-server-down""",
+    "vm-not-in-console": "registration-never-began guest-properties-not-delivered",
+    "clone-permission-denied": "privilege-missing",
+    "stuck-after-container-manager": """image-source-unreachable template-folder-permission
+        image-transfer-interrupted""",
+    "image-deploy-failed": "vcenter-address-has-scheme vcenter-unreachable vcenter-login-failed",
+    "gateway-disconnected": f"console-down {_NETWORK}",
+    "node-not-joined": "token-expired certificate-mismatch kubelet-not-running",
+    "disk-full": "node-disk-full",
+    "machine-drifted": "deleted-outside powered-off-outside reconfigured-outside machine-copied",
+}
+"""every scenario, and each of its causes"""
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: LogCase) -> None:
+    verdict = read_case(case).verdict
+    found = [f"{finding.scenario}/{finding.cause}" for finding in verdict.findings]
+    assert found == ([case.expect] if case.expect else [])
+    assert [f"{one.scenario}/{one.cause}" for one in verdict.notices if case.notice] == (
+        [case.notice] * bool(case.notice)
+    )
+    for finding in (*verdict.findings, *verdict.notices):
+        assert 1 <= len(finding.evidence) <= 8 and finding.remedy and finding.cured
+        assert all(item.file in case.files and item.line for item in finding.evidence)
+
+
+def test_each_scenario_has_enough_cases() -> None:
+    fires = Counter(case.folder for case in CASES if f"{case.expect}{case.notice}".startswith(case.folder))
+    near = Counter(case.folder for case in CASES if not f"{case.expect}{case.notice}".startswith(case.folder))
+    assert {folder.name for folder in FOLDER.iterdir()} - {"clean", "mixed"} == set(VOCABULARY)
+    assert all(fires[name] >= 6 and near[name] >= 4 for name in VOCABULARY), (fires, near)
+
+
+def test_each_cause_has_a_case() -> None:
+    seen = {case.expect or case.notice for case in CASES}
+    wanted = {f"{name}/{cause.name}" for name, rule in log_rules().items() for cause in rule.causes}
+    network = {key for key in wanted if key.startswith("gateway-disconnected/")}
+    assert wanted - seen - network == set()
+
+
+def test_the_vocabulary_is_kept() -> None:
+    rules = log_rules()
+    assert set(all_scenarios()) == set(rules) == set(VOCABULARY)
+    for name, causes in VOCABULARY.items():
+        assert sorted(cause.name for cause in rules[name].causes) == sorted(causes.split())
+
+
+def test_silencing_leads_nowhere_in_a_circle() -> None:
+    rules = log_rules()
+    known = set(rules) | {f"{name}/{cause.name}" for name, rule in rules.items() for cause in rule.causes}
+    silences = {
+        f"{name}/{cause.name}": {*cause.silenced_by, *rule.silenced_by}
+        for name, rule in rules.items()
+        for cause in rule.causes
+    }
+    assert {one for those in silences.values() for one in those} <= known
+
+    def explained_by(key: str, seen: tuple[str, ...]) -> None:
+        assert key not in seen, seen
+        for one in silences[key]:
+            for other in [name for name in silences if name == one or name.startswith(f"{one}/")]:
+                if other.split("/")[0] != key.split("/")[0] or other == one:
+                    explained_by(other, (*seen, key))
+
+    for key in silences:
+        explained_by(key, ())
+
+
+def test_every_pattern_has_literals_to_look_for() -> None:
+    for rule in log_rules().values():
+        for cause in rule.causes:
+            for signature in (*cause.signs, *cause.cured_by):
+                assert alternatives(signature.pattern)
+
+
+def test_the_prefilter_leaves_out_no_line_that_matches() -> None:
+    patterns = {one.pattern: one for rule in log_rules().values() for cause in rule.causes for one in cause.signs}
+    lines = {line for case in CASES for text in case.files.values() for line in text.splitlines()}
+    checked = 0
+    for pattern, signature in patterns.items():
+        prefilter = prefilter_for(frozenset(first.decode() for first, _ in literals_of(pattern)))
+        for line in sorted(lines):
+            if signature.compiled.search(line):
+                raw = line.lower().encode()
+                within = prefilter.within(raw)
+                assert list(prefilter.candidates(raw)) == [(0, len(raw))], (pattern, line)
+                assert any(one in within and all(o in raw for o in others) for one, others in literals_of(pattern))
+                checked += 1
+    assert checked > 200
+
+
+def test_the_pages_are_those_of_the_code() -> None:
+    assert (DOCS / "scenarios.md").read_text() == scenarios_page(FAULTS), "run scripts/make-scenarios"
+    page = (DOCS / "diagnosis.md").read_text()
+    assert with_table(page) == page, "run scripts/make-scenarios"
