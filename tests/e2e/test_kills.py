@@ -80,8 +80,8 @@ def ours(machines: list[dict[str, Any]], gateway_id: str) -> list[dict[str, Any]
     [
         ("simulated", 1, 1),
         ("simulated", 3, 2),
-        ("simulated", 3, 3),
-        pytest.param("vsphere", 1, 4, marks=pytest.mark.vsphere),
+        pytest.param("simulated", 3, 3, marks=pytest.mark.soak),
+        pytest.param("vsphere", 1, 4, marks=[pytest.mark.vsphere, pytest.mark.soak]),
         pytest.param("vsphere", 3, 5, marks=pytest.mark.vsphere),
     ],
 )

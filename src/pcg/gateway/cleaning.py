@@ -84,7 +84,8 @@ def sort_out(situation: Situation, observed: Iterable[ObservedMachine], twins: I
     for machine in observed:
         incarnation = incarnation_of(machine)
         if desired.mode == "run" and incarnation == desired.incarnation:
-            situation.machines.append(machine)
+            dismissed = _ordinal_of(machine) in situation.cluster.dismissed
+            (situation.unwanted if dismissed else situation.machines).append(machine)
         elif desired.mode != "delete" and incarnation is not None and incarnation >= first_untold:
             situation.untold.append(machine)
         else:
@@ -104,6 +105,11 @@ def waiting_for(left: list[str], situation: Situation) -> str:
 def incarnation_of(machine: ObservedMachine) -> int | None:
     mark = parse_machine_mark(machine.marks.get(MARK_MACHINE, ""))
     return mark[0] if mark else None
+
+
+def _ordinal_of(machine: ObservedMachine) -> int | None:
+    mark = parse_machine_mark(machine.marks.get(MARK_MACHINE, ""))
+    return mark[1] if mark else None
 
 
 def split(

@@ -42,6 +42,8 @@ class ClusterMemory(BaseModel):
     """the cloud's id of the node image"""
     formed: bool = False
     """the API server has answered once: nodes made from now on join"""
+    dismissed: list[int] = Field(default_factory=list)
+    """ordinals of machines that are too many and have left the cluster: the cleaner removes them"""
     fixed: dict[str, str] = Field(default_factory=dict)
     """what its first machine was made with and can never change (`model.cluster_changes.fixed_parts`)"""
     settled: str = ""

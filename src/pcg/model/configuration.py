@@ -171,6 +171,9 @@ SIZES: dict[str, CustomSize] = {
 """CPU, GiB, GiB; the sizes of the contract"""
 
 
+MOST_NODES = 3
+
+
 class Nodes(Part):
     count: Literal[1, 3] = 1
     size: Literal["small", "medium", "large"] | CustomSize = "medium"

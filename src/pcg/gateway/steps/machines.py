@@ -12,10 +12,13 @@ from pcg.gateway.memory import Slot
 from pcg.gateway.steps.addresses import claim_addresses, forget_what_does_not_hold, new_slot
 from pcg.gateway.steps.departures import REBUILD, take_leave
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
-from pcg.model.configuration import Placement
+from pcg.model.configuration import MOST_NODES, Placement
 from pcg.model.naming import instance_uuid, machine_mark, machine_name, parse_machine_mark
 from pcg.model.states import Severity
 from pcg.nodes.cloud_config import NodePlan, meta_data, user_data
+
+DISMISSED_SECONDS = 0.1
+"""the next pass removes it"""
 
 LOOK_AGAIN_SECONDS = 1.0
 """after a name was found taken: nothing tells when whoever took it shows itself"""
@@ -46,9 +49,30 @@ async def machines(situation: Situation) -> Outcome:
     if first_error is not None:
         raise first_error
     if not waits:
-        return Done()
+        return await _dismiss_surplus(situation, found) or Done()
     soonest = min((wait.retry_after for wait in waits if wait.retry_after is not None), default=None)
     return Wait("; ".join(wait.task for wait in waits), soonest)
+
+
+async def _dismiss_surplus(situation: Situation, found: dict[int, ObservedMachine]) -> Wait | None:
+    """Of this incarnation, but nobody's slot: made for one that an older copy of this disk did not know of.
+
+    Only once all others stand, and never while a newer desired state might want more than this one: three is the most.
+    """
+    cluster = situation.cluster
+    surplus = sorted(found.keys() - {slot.ordinal for slot in cluster.slots})
+    if not surplus or not cluster.formed or len(cluster.slots) < MOST_NODES:
+        return None
+    machine = found[surplus[0]]
+    await take_leave(situation, machine.name)
+    cluster.dismissed.append(surplus[0])
+    situation.tell(
+        "MachineSurplus",
+        "It is one machine too many: it has left the cluster and is removed.",
+        Severity.WARNING,
+        machine=machine.name,
+    )
+    return Wait(f"removing {machine.name}, which is one too many", DISMISSED_SECONDS)
 
 
 def _by_ordinal(situation: Situation) -> dict[int, ObservedMachine]:
