@@ -6,6 +6,7 @@ import pytest
 
 from pcg.clouds.base import CloudTask, PowerState, TaskState
 from pcg.errors import AskPerson, Conflict, ResourcesMissing, TryAgain, Unreachable
+from pcg.gateway.cleaning import sort_out
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.machines import LOOK_AGAIN_SECONDS, machines
 from pcg.gateway.steps.outcome import Done, Wait
@@ -195,6 +196,28 @@ async def test_before_it_is_replaced_a_lost_machine_leaves_etcd_and_the_cluster(
     assert made.cluster.removed == [name_of(1)]
     assert made.cluster.addresses == ["127.64.0.12:2379", "127.64.0.13:2379", "127.64.0.9:6443"]
     assert made.reasons == ["MachineDeletedOutside", "EtcdMemberRemoved", "NodeRemoved", "MachineCreating"]
+
+
+async def test_a_machine_that_is_nobodys_slot_leaves_the_cluster_and_is_dismissed() -> None:
+    there = tuple(machine(number, address=f"127.64.0.1{number}") for number in (1, 2, 3, 4))
+    made = situation(THREE, *three(phase="up"), machines=there, formed=True)
+    made.cluster.etcd_members = [name_of(number) for number in (1, 2, 3, 4)]
+    outcome = await machines(made.situation)
+    assert isinstance(outcome, Wait) and name_of(4) in outcome.task
+    assert made.situation.cluster.dismissed == [4]
+    assert made.cluster.etcd_members == [name_of(1), name_of(2), name_of(3)]
+    assert made.reasons == ["EtcdMemberRemoved", "NodeRemoved", "MachineSurplus"]
+    sort_out(made.situation, there, [])
+    assert [item.name for item in made.situation.unwanted] == [name_of(4)]
+    assert [item.name for item in made.situation.machines] == [name_of(1), name_of(2), name_of(3)]
+
+
+async def test_one_node_may_be_older_news_than_the_three_that_stand() -> None:
+    """A disk from before the cluster grew: the console will say so; until then nothing is taken away."""
+    there = tuple(machine(number, address=f"127.64.0.1{number}") for number in (1, 2, 3))
+    made = situation({**DOCUMENT, **SHARED}, init(phase="up"), machines=there, formed=True)
+    assert await machines(made.situation) == Done()
+    assert made.situation.cluster.dismissed == []
 
 
 async def test_while_no_member_answers_nothing_is_made_in_its_place() -> None:
