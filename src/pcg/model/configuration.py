@@ -145,6 +145,15 @@ class Placement(Part):
     network: InventoryName
 
 
+def shown_url(text: str) -> str:
+    """Without what a signed URL proves itself with, and without a password; whatever is no URL stays as it is."""
+    if "://" not in text:
+        return text
+    scheme, rest = text.split("://", 1)
+    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 class Template(Part):
     folder: InventoryName = "spectro-templates"
     image: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -154,7 +163,12 @@ class Template(Part):
     @property
     def name(self) -> str:
         """The template's name in the folder: the image's file name without its ending."""
-        return re.sub(r"\.(ova|ovf)$", "", self.image.rstrip("/").rsplit("/", 1)[-1])
+        return re.sub(r"\.(ova|ovf)$", "", self.shown_image.rstrip("/").rsplit("/", 1)[-1])
+
+    @property
+    def shown_image(self) -> str:
+        """For events and names."""
+        return shown_url(self.image)
 
 
 class CustomSize(Part):

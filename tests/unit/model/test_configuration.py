@@ -149,4 +149,7 @@ def test_any_document_is_parsed_or_refused(document: Any) -> None:
 
 def test_template_names() -> None:
     assert Template(image="http://h/x/node.ova").name == "node"
+    signed = Template(image="https://me:secret@h:8443/x/node.ova?token=s3cret#here")
+    assert signed.name == "node"
+    assert signed.shown_image == "https://h:8443/x/node.ova"
     assert Template(image="ubuntu-2204-k8s-1.30").name == "ubuntu-2204-k8s-1.30"

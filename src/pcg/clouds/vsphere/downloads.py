@@ -17,6 +17,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pcg.clouds.vsphere import image_failures
 from pcg.errors import PcgError, SetupMissing, Unreachable
+from pcg.model.configuration import shown_url
 from pcg.network.http import http_client, streamed
 from pcg.network.proxies import Proxies
 from pcg.network.trust import Trust
@@ -87,7 +88,7 @@ class LocalFile:
         return os.fdopen(descriptor, "rb", buffering=0)
 
     def _failed(self, error: OSError) -> PcgError:
-        where = image_failures.shown(self._image)
+        where = shown_url(self._image)
         return SetupMissing(
             f"The node image cannot be read from {where}.",
             reason="image-source-unreachable",

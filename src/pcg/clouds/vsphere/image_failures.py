@@ -7,19 +7,13 @@ by it the diagnosis knows that the image cannot be fetched.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit, urlunsplit
 
 from pcg.errors import Conflict, GiveUp, PcgError, TryAgain, Unreachable
-
-
-def shown(image: str) -> str:
-    """The image's address as it may be shown: a signed URL's query and a password are secrets."""
-    parts = urlsplit(image)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+from pcg.model.configuration import shown_url
 
 
 def source_unreachable(image: str, hop: str, evidence: Sequence[str], remedy: str = "") -> Unreachable:
-    where = shown(image)
+    where = shown_url(image)
     return Unreachable(
         f"The node image cannot be fetched from {where}.",
         reason="image-source-unreachable",
@@ -34,9 +28,14 @@ def interrupted(image: str, came_to: int, total: int | None, evidence: Sequence[
     return TryAgain(
         f"The transfer of the node image was interrupted after {amount(came_to, total)}.",
         reason="image-transfer-interrupted",
-        evidence=[f"image: {shown(image)}", *evidence],
+        evidence=[f"image: {shown_url(image)}", *evidence],
         remedy=["It starts again by itself. If it keeps breaking, look at what stands on the way at the named host."],
-        fields={"image": shown(image), "bytes": str(came_to), "total": "" if total is None else str(total), **fields},
+        fields={
+            "image": shown_url(image),
+            "bytes": str(came_to),
+            "total": "" if total is None else str(total),
+            **fields,
+        },
     )
 
 
@@ -44,9 +43,9 @@ def unusable(image: str, why: str) -> GiveUp:
     return GiveUp(
         f"The node image is not an OVA that can be imported: {why}.",
         reason="image-malformed",
-        evidence=[f"image: {shown(image)}", why],
+        evidence=[f"image: {shown_url(image)}", why],
         remedy=["Give an OVA: a tar archive with the OVF descriptor first, then the manifest, then the disks."],
-        fields={"image": shown(image)},
+        fields={"image": shown_url(image)},
     )
 
 
@@ -54,9 +53,9 @@ def refused(image: str, messages: Sequence[str]) -> GiveUp:
     return GiveUp(
         "vCenter cannot import the node image: " + (messages[0] if messages else "it gave no reason."),
         reason="image-refused",
-        evidence=[f"image: {shown(image)}", *(f"vCenter answered: {message}" for message in messages[:10])],
+        evidence=[f"image: {shown_url(image)}", *(f"vCenter answered: {message}" for message in messages[:10])],
         remedy=["Give an image that fits this vCenter and its hosts (hardware version, controllers)."],
-        fields={"image": shown(image)},
+        fields={"image": shown_url(image)},
     )
 
 
@@ -64,11 +63,11 @@ def checksum_wrong(image: str, what: str, wanted: str, found: str) -> GiveUp:
     return GiveUp(
         f"{what} is not the wanted one: its checksum differs. Nothing of it was kept.",
         reason="image-checksum-wrong",
-        evidence=[f"image: {shown(image)}", f"expected: {wanted}", f"found:    {found}"],
+        evidence=[f"image: {shown_url(image)}", f"expected: {wanted}", f"found:    {found}"],
         remedy=[
             "Compare template.sha256 with the sum that the image's publisher gives; fetch the image anew if it fits."
         ],
-        fields={"image": shown(image), "wanted": wanted, "found": found},
+        fields={"image": shown_url(image), "wanted": wanted, "found": found},
     )
 
 

@@ -22,7 +22,7 @@ from pcg.clouds.vsphere.ova import MalformedOva
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.transfer import Transfer
 from pcg.errors import Conflict, NotFound, PcgError, TryAgain
-from pcg.model.configuration import Configuration
+from pcg.model.configuration import Configuration, shown_url
 from pcg.network.proxies import Proxies
 
 LOOK_EVERY = 2.0
@@ -187,7 +187,7 @@ def import_check(configuration: Configuration, problem: PcgError) -> Check | Non
     image = configuration.template.image
     if problem.reason not in _ABSENT or not importable(image):
         return None
-    return Check("template", True, f"it will be imported from {image_failures.shown(image)}")
+    return Check("template", True, f"it will be imported from {shown_url(image)}")
 
 
 def importing_name(configuration: Configuration) -> str:

@@ -16,7 +16,7 @@ from pcg.clouds.vsphere.inventory import Properties, plain_name, read, read_one,
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import NotFound, TryAgain
-from pcg.model.configuration import Configuration
+from pcg.model.configuration import Configuration, shown_url
 
 MARK_BEGUN = "pcg.template.begun"
 """advanced setting: when the import began, in seconds since the epoch by the vCenter's own clock"""
@@ -82,7 +82,7 @@ def look(session: VsphereSession, folder: Any, name: str, final: str) -> Leftove
 def marks(session: VsphereSession, image: str, sha256: str | None) -> dict[str, str]:
     return {
         MARK_BEGUN: str(int(_now(session))),
-        MARK_IMAGE: image_failures.shown(image),
+        MARK_IMAGE: shown_url(image),
         MARK_SHA256: sha256 or "not given",
     }
 

@@ -18,7 +18,7 @@ from pcg.clouds.vsphere.ova import MalformedOva, Member, OvaReader, Sums
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.vmomi import vim
 from pcg.errors import AskPerson, PcgError, TryAgain
-from pcg.model.configuration import Template
+from pcg.model.configuration import Template, shown_url
 
 ANNOTATION = "Node image, imported by a private cloud gateway from {image}. Do not change it by hand."
 
@@ -68,7 +68,7 @@ class Transfer:
             raise MalformedOva(f"its descriptor names no file {min(missing)}")
         settings = [vim.option.OptionValue(key=key, value=value) for key, value in marks.items()]
         spec.configSpec.extraConfig = [*(spec.configSpec.extraConfig or []), *settings]
-        spec.configSpec.annotation = ANNOTATION.format(image=image_failures.shown(self._wanted.image))
+        spec.configSpec.annotation = ANNOTATION.format(image=shown_url(self._wanted.image))
         return spec
 
     def _ask_spec(self, descriptor: ovf.Descriptor, place: Place, name: str) -> Any:

@@ -27,7 +27,7 @@ async def template(situation: Situation) -> Outcome:
     situation.tell_once(
         f"import {wanted.folder}/{wanted.name}",
         "TemplateImporting",
-        f"The node image is fetched from {wanted.image} into {wanted.folder}.",
+        f"The node image is fetched from {wanted.shown_image} into {wanted.folder}.",
     )
     return Wait(f"importing the node image {wanted.name}{_how_far(progress)}", progress.look_again)
 

@@ -12,7 +12,7 @@ from pcg.clouds.vsphere import image_failures
 from pcg.clouds.vsphere.cloud import VsphereCloud
 from pcg.clouds.vsphere.downloads import source_of
 from pcg.errors import PcgError, SetupMissing
-from pcg.model.configuration import CloudKind
+from pcg.model.configuration import CloudKind, shown_url
 from pcg.network.proxies import NO_PROXIES, parse_proxies
 
 
@@ -43,7 +43,7 @@ async def test_an_unknown_scheme_is_named() -> None:
 
 
 def test_secrets_of_an_address_are_not_shown() -> None:
-    assert image_failures.shown("https://me:word@host:8443/a/x.ova?sig=abc#f") == "https://host:8443/a/x.ova"
+    assert shown_url("https://me:word@host:8443/a/x.ova?sig=abc#f") == "https://host:8443/a/x.ova"
 
 
 def test_amounts_for_a_person() -> None:
