@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
 from re import _constants as constants  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Protocol
@@ -29,19 +30,20 @@ _MOST_WAYS = 1000
 
 
 class Prefilter(Protocol):
-    def candidates(self, block: bytes) -> Iterator[tuple[int, int]]:
-        """Start and end of each line that may match, in order, each once. Never leaves out one that does."""
-        ...
-
-    def within(self, line: bytes) -> set[bytes]:
-        """All literals that a line in lower case contains."""
+    def lines(self, block: bytes) -> Iterator[tuple[int, int, set[bytes]]]:
+        """Start and end of each line that may match, in order, each once, with all literals that it contains."""
         ...
 
 
 @cache
 def prefilter_for(literals: frozenset[str]) -> Prefilter:
     """The best one that is at hand."""
-    return LiteralPrefilter(literals)
+    if find_spec("hyperscan") is None:
+        return LiteralPrefilter(literals)
+    # Only now: it is a large library, there for one kind of processor, and most commands never look at a log.
+    from pcg.diagnosis.log_hyperscan import HyperscanPrefilter
+
+    return HyperscanPrefilter(literals)
 
 
 class LiteralPrefilter:
@@ -55,17 +57,17 @@ class LiteralPrefilter:
         self._at_each_place = re.compile(b"(?=(" + trie + b"))")
         self._longer = {one: [other for other in encoded if one in other] for one in shortest}
 
-    def candidates(self, block: bytes) -> Iterator[tuple[int, int]]:
+    def lines(self, block: bytes) -> Iterator[tuple[int, int, set[bytes]]]:
         low, search, at = block.lower(), self._expression.search, 0
         while found := search(low, at):
             start = low.rfind(b"\n", 0, found.start()) + 1
             end = low.find(b"\n", found.start())
             if end < 0:
                 end = len(low)
-            yield start, end
+            yield start, end, self._within(low[start:end])
             at = end + 1
 
-    def within(self, line: bytes) -> set[bytes]:
+    def _within(self, line: bytes) -> set[bytes]:
         # No literal of the trie contains another, so at each place at most one begins.
         begun = set(self._at_each_place.findall(line))
         return {literal for one in begun for literal in self._longer[one] if literal in line}

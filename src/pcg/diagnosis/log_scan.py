@@ -96,19 +96,19 @@ class LogScanner:
         """`data` is whole lines, the first of which has the number `first_line`."""
         assert self._file is not None
         counted, number = 0, first_line
-        for start, end in self._prefilter.candidates(data):
+        for start, end, literals in self._prefilter.lines(data):
             number += data.count(b"\n", counted, start)
             counted = start
-            self._look(data[start:end], number)
+            self._look(data[start:end], number, literals)
         self.lines += data.count(b"\n") + (not data.endswith(b"\n"))
 
-    def _look(self, raw: bytes, number: int) -> None:
+    def _look(self, raw: bytes, number: int, literals: set[bytes]) -> None:
         assert self._file is not None
         low = raw.lower()
         indexes = sorted(
             {
                 index
-                for literal in self._prefilter.within(low)
+                for literal in literals
                 for index, others in self._by_literal[literal]
                 if all(other in low for other in others)
             }

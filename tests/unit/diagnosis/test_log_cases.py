@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from log_cases import FOLDER, LogCase, log_cases, read_case, with_table
 from pcg.cli.demo_faults import FAULTS
 from pcg.diagnosis.describe import scenarios_page
 from pcg.diagnosis.engine import all_scenarios
 from pcg.diagnosis.log_engine import log_rules
-from pcg.diagnosis.log_prefilter import alternatives, literals_of, prefilter_for
+from pcg.diagnosis.log_prefilter import LiteralPrefilter, Prefilter, alternatives, literals_of, prefilter_for
 
 CASES = log_cases()
 DOCS = Path(__file__).parents[3] / "docs"
@@ -104,20 +107,45 @@ def test_every_pattern_has_literals_to_look_for() -> None:
                 assert alternatives(signature.pattern)
 
 
-def test_the_prefilter_leaves_out_no_line_that_matches() -> None:
+PREFILTERS = [LiteralPrefilter, prefilter_for]
+"""the standard library's, and the one that is used where Hyperscan is"""
+
+
+@pytest.mark.parametrize("make", PREFILTERS)
+def test_the_prefilter_leaves_out_no_line_that_matches(make: Callable[[frozenset[str]], Prefilter]) -> None:
     patterns = {one.pattern: one for rule in log_rules().values() for cause in rule.causes for one in cause.signs}
     lines = {line for case in CASES for text in case.files.values() for line in text.splitlines()}
     checked = 0
     for pattern, signature in patterns.items():
-        prefilter = prefilter_for(frozenset(first.decode() for first, _ in literals_of(pattern)))
+        prefilter = make(frozenset(first.decode() for first, _ in literals_of(pattern)))
         for line in sorted(lines):
             if signature.compiled.search(line):
                 raw = line.lower().encode()
-                within = prefilter.within(raw)
-                assert list(prefilter.candidates(raw)) == [(0, len(raw))], (pattern, line)
+                found = list(prefilter.lines(raw))
+                assert [place[:2] for place in found] == [(0, len(raw))], (pattern, line)
+                within = found[0][2]
                 assert any(one in within and all(o in raw for o in others) for one, others in literals_of(pattern))
                 checked += 1
     assert checked > 200
+
+
+LITERALS = frozenset(
+    {"no route", "no route to host", "denied", "permission denied", "aab", "aba", "bab", "x509", "lease"}
+)
+PIECES = st.sampled_from([*sorted(LITERALS), "\n", "A", "b", "Denied", " ", "\n\n", "ab\naba", "\u00e4", "PERMISSION "])
+
+
+@given(pieces=st.lists(PIECES, max_size=40))
+def test_every_prefilter_finds_the_same_lines_and_literals(pieces: list[str]) -> None:
+    block = "".join(pieces).encode()
+    expected = []
+    at = 0
+    for line in block.split(b"\n"):
+        within = {one.encode() for one in LITERALS if one.encode() in line.lower()}
+        expected += [(at, at + len(line), within)] if within else []
+        at += len(line) + 1
+    for make in PREFILTERS:
+        assert list(make(LITERALS).lines(block)) == expected
 
 
 def test_the_pages_are_those_of_the_code() -> None:

@@ -26,6 +26,7 @@ _KINDS = {
 }
 _MARKS = ("pcg.gateway", "pcg.machine", "pcg.instance", "pcg.address")
 _TRIES = 50
+_GLANCE = 0.01
 _PAUSE = 0.05
 """seconds"""
 API_VERSION = "vim.version.version12"
@@ -165,11 +166,18 @@ class VsphereLaboratory:
         for _ in range(_TRIES):
             try:
                 if machine.runtime.powerState == "poweredOn":
-                    self._finish(machine.PowerOffVM_Task())
+                    self._switch_off(machine)
                 return self._finish(machine.Destroy_Task())
             except (vim.fault.InvalidPowerState, vim.fault.TaskInProgress):
                 time.sleep(_PAUSE)  # in a thread of our own; a task of the other side is under way
         raise TryAgain(f"The machine {machine_id} is switched on again and again.", reason="machine-busy")
+
+    def _switch_off(self, machine: Any) -> None:
+        """Looked at again and again: the news of it would come when the gateway has them too."""
+        task = machine.PowerOffVM_Task()
+        while task.info.state in ("queued", "running"):
+            time.sleep(_GLANCE)
+        self._finish(task)
 
     def _annotate(self, machine_id: str, note: str) -> None:
         self._finish(self._machine(machine_id).ReconfigVM_Task(vim.vm.ConfigSpec(annotation=note)))
