@@ -16,8 +16,10 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LOOPING = JetFact("installer", 5, True, NOW - timedelta(minutes=3), "no token")
 
 
-def status(step: StepName | None = None, state: StepState = StepState.BLOCKED, **fields: str) -> GatewayStatus:
-    problem = Problem(reason="r", what="what happened", evidence=["seen"], fields=fields, at=NOW)
+def status(
+    step: StepName | None = None, state: StepState = StepState.BLOCKED, reason: str = "r", **fields: str
+) -> GatewayStatus:
+    problem = Problem(reason=reason, what="what happened", evidence=["seen"], fields=fields, at=NOW)
     steps = [StepReport(name=step, state=state, last_error=problem)] if step else []
     return GatewayStatus(generation=1, incarnation=1, steps=steps)
 
@@ -44,6 +46,38 @@ def test_fires(expected: str, step: StepName, fields: dict[str, str]) -> None:
     assert finding.remedy and finding.cured and finding.evidence[0].text == "what happened"
     named = [value for key, value in fields.items() if key not in ("resource", "hop")]
     assert all(value in finding.summary for value in named)
+
+
+BY_REASON = [
+    ("image-deploy-failed/vcenter-unreachable", StepName.CONNECT, "vcenter-unreachable-connect", {"target": "vc"}),
+    ("image-deploy-failed/vcenter-unreachable", StepName.CONNECT, "data-center-unreachable-name", {"target": "dc"}),
+    ("image-deploy-failed/vcenter-unreachable", StepName.CONNECT, "certificate-untrusted", {}),
+    ("image-deploy-failed/vcenter-login-failed", StepName.CONNECT, "credentials-rejected", {}),
+    ("image-deploy-failed/vcenter-login-failed", StepName.CONNECT, "password-expired", {}),
+    ("stuck-after-container-manager/image-transfer-interrupted", StepName.TEMPLATE, "image-transfer-interrupted", {}),
+    ("provisioning-stalled/insufficient-resources", StepName.PREFLIGHT, "memory-missing", {"resource": "memory"}),
+    ("provisioning-stalled/insufficient-resources", StepName.PREFLIGHT, "licence-expired", {}),
+    ("provisioning-stalled/time-not-synchronised", StepName.PREFLIGHT, "host-clock-wrong", {}),
+    ("provisioning-stalled/object-not-found", StepName.PREFLIGHT, "datastore-not-found", {}),
+    ("provisioning-stalled/object-not-found", StepName.PREFLIGHT, "name-ambiguous", {}),
+    ("provisioning-stalled/vendor-fault", StepName.MACHINES, "vcenter-refused", {}),
+    ("provisioning-stalled/address-pool-exhausted", StepName.ADDRESSES, "address-pool-exhausted", {}),
+]
+
+
+@pytest.mark.parametrize("expected,step,reason,fields", BY_REASON)
+def test_fires_by_reason(expected: str, step: StepName, reason: str, fields: dict[str, str]) -> None:
+    (finding,) = diagnose(Facts(NOW, status(step, reason=reason, **fields)))
+    assert f"{finding.scenario}/{finding.cause}" == expected
+    assert finding.summary and finding.cured and finding.evidence[0].text == "what happened"
+    assert diagnose(Facts(NOW, status(step, StepState.DONE, reason=reason, **fields))) == []
+
+
+def test_after_the_template_a_cloud_that_is_away_is_a_lost_session() -> None:
+    away = status(StepName.CONNECT, reason="vcenter-unreachable-connect", target="vc.example.com:443")
+    done = StepReport(name=StepName.TEMPLATE, state=StepState.DONE)
+    (finding,) = diagnose(Facts(NOW, away.model_copy(update={"steps": [*away.steps, done]})))
+    assert (finding.scenario, finding.cause) == ("provisioning-stalled", "session-lost")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +108,7 @@ def test_a_step_that_is_done_has_no_finding(expected: str, step: StepName, field
     [
         (StepName.CONNECT, PRIVILEGE),
         (StepName.MACHINES, IMAGE),
-        (StepName.MACHINES, {"resource": "memory", "where": "c-1"}),
+        (StepName.MACHINES, {"resource": "control-plane-address", "where": "c-1"}),
         (StepName.TEMPLATE, {"hop": "connect"}),
         (StepName.NODES, LEASES),
         (None, {}),

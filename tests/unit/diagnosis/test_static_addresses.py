@@ -60,7 +60,6 @@ def test_a_step_that_is_done_has_no_finding(expected: str, step: StepName, reaso
         (StepName.ADDRESSES, "address-in-use", {}),
         (StepName.ADDRESSES, "resources-missing", EXHAUSTED),
         (StepName.NODES, "address-pool-exhausted", EXHAUSTED),
-        (StepName.MACHINES, "resources-missing", {"resource": "memory", "where": "c-1"}),
     ],
 )
 def test_near_misses(step: StepName, reason: str, fields: dict[str, str]) -> None:

@@ -4,13 +4,48 @@ before there is a template. Later the same trouble is `provisioning-stalled`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pcg.diagnosis.facts import Facts, evidence_of
 from pcg.diagnosis.log_context import of_the_gateway, towards_vcenter
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+from pcg.model.records import Finding
+from pcg.model.states import Severity, StepName
 
 SCENARIO = "image-deploy-failed"
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned",)
+
+_TRUST = ("certificate-untrusted", "thumbprint-mismatch")
+_LOGIN = ("credentials-rejected", "password-expired")
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    if facts.done(StepName.TEMPLATE):
+        return
+    for step, problem in facts.problems(StepName.CONNECT, StepName.PREFLIGHT, StepName.TEMPLATE):
+        # An image's source has an address of its own, and a scenario of its own.
+        unreachable = problem.reason.startswith(("vcenter-unreachable", "data-center-unreachable"))
+        if problem.reason in _LOGIN:
+            cause, cured = "vcenter-login-failed", "The gateway logs in with the password that was given anew."
+        elif unreachable or problem.reason in _TRUST:
+            cause, cured = "vcenter-unreachable", "The step connect is done."
+        else:
+            continue
+        yield Finding(
+            scenario=SCENARIO,
+            cause=cause,
+            severity=Severity.ERROR,
+            since=problem.at,
+            summary=problem.what[:1024],
+            evidence=evidence_of(step, problem),
+            remedy=problem.remedy,
+            link="docs/scenarios.md#image-deploy-failed",
+            cured=cured,
+        )
+        return
+
 
 _CURES = (
     Signature(

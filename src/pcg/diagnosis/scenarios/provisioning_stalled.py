@@ -12,34 +12,68 @@ from pcg.diagnosis.log_context import of_the_gateway, towards_vcenter
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
-from pcg.model.records import Finding
+from pcg.model.records import Finding, Problem, StepReport
 from pcg.model.states import Severity, StepName
 
 SCENARIO = "provisioning-stalled"
-SILENCED_BY: tuple[str, ...] = ("clone-permission-denied", "stuck-after-container-manager", "address-not-assigned")
+SILENCED_BY: tuple[str, ...] = (
+    *("clone-permission-denied", "stuck-after-container-manager", "address-not-assigned", "image-deploy-failed"),
+)
+
+_CLOCKS = ("host-clock-wrong", "host-time-not-kept")
+_VENDOR = ("vcenter-refused", "vcenter-failed")
+_OTHERS = ("dhcp-leases", "addresses", "control-plane-address")
+"""resources that another scenario is about"""
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    for step, problem in facts.problems(StepName.ADDRESSES, StepName.MACHINES):
-        if problem.reason != "address-pool-exhausted":
-            continue
-        where = problem.fields.get("where", "the pool")
-        needed, free = problem.fields.get("needed", "?"), problem.fields.get("free", "?")
-        yield Finding(
-            scenario=SCENARIO,
-            cause="address-pool-exhausted",
-            severity=Severity.ERROR,
-            since=problem.at,
-            summary=f"The address pool {where} has {free} free addresses; {needed} are needed (nodes and three more).",
-            evidence=evidence_of(step, problem),
-            remedy=[
-                *problem.remedy,
-                "Or remove the machines that hold addresses, and wait five minutes; reset when the pool is too small.",
-            ],
-            link="docs/scenarios.md#provisioning-stalled",
-            cured="An address is claimed for every node, and the machines are made.",
-        )
-        return
+    steps = (StepName.CONNECT, StepName.PREFLIGHT, StepName.TEMPLATE, StepName.ADDRESSES, StepName.MACHINES)
+    for step, problem in facts.problems(*steps):
+        cause, summary, cured = _judged(facts, step, problem)
+        if cause:
+            yield Finding(
+                scenario=SCENARIO,
+                cause=cause,
+                severity=Severity.ERROR,
+                since=problem.at,
+                summary=summary[:1024],
+                evidence=evidence_of(step, problem),
+                remedy=[*problem.remedy, *_MORE_REMEDY.get(cause, ())],
+                link="docs/scenarios.md#provisioning-stalled",
+                cured=cured,
+            )
+            return
+
+
+_MORE_REMEDY = {
+    "address-pool-exhausted": (
+        "Or remove the machines that hold addresses, and wait five minutes; reset when the pool is too small.",
+    ),
+    "time-not-synchronised": ("Correct the NTP servers, and open UDP 123 to them.",),
+    "session-lost": ("Nothing is lost: provisioning goes on by itself as soon as the cloud answers again.",),
+}
+
+
+def _judged(facts: Facts, step: StepReport, problem: Problem) -> tuple[str, str, str]:
+    """Cause, summary, and what it looks like when cured; no cause where another scenario tells it, or none does."""
+    reason, fields = problem.reason, problem.fields
+    resource, where = fields.get("resource", ""), fields.get("where", "")
+    needed, free = fields.get("needed", "?"), fields.get("free", "?")
+    if reason == "address-pool-exhausted":
+        summary = f"The address pool {where or 'of the nodes'} has {free} free addresses; {needed} are needed"
+        cured = "An address is claimed for every node, and the machines are made."
+        return "address-pool-exhausted", f"{summary} (nodes and three more).", cured
+    if reason in _CLOCKS:
+        return "time-not-synchronised", problem.what, "The hosts' clocks agree, and preflight passes."
+    if (resource and resource not in _OTHERS) or reason == "licence-expired":
+        return "insufficient-resources", problem.what, "There is enough, and the step goes on by itself."
+    if fields.get("target") and reason.partition("-unreachable")[1] and facts.done(StepName.TEMPLATE):
+        return "session-lost", problem.what, "The session stands again, and the step goes on by itself."
+    if reason.endswith("-not-found") or reason in ("name-ambiguous", "object-gone"):
+        return "object-not-found", problem.what, "Preflight finds every object, and provisioning goes on by itself."
+    if reason in _VENDOR:
+        return "vendor-fault", problem.what, f"The step {step.name} goes on."
+    return "", "", ""
 
 
 _WENT_ON = (

@@ -20,21 +20,29 @@ SILENCED_BY: tuple[str, ...] = ()
 def examine(facts: Facts) -> Iterator[Finding]:
     for step, problem in facts.problems(StepName.PREFLIGHT, StepName.TEMPLATE):
         url = problem.fields.get("url", "")
-        if not url:
+        if problem.reason == "image-transfer-interrupted":
+            cause, summary = "image-transfer-interrupted", problem.what
+            cured = "The transfer that has begun again comes to its end, and the step template is done."
+            remedy = problem.remedy
+        elif url:
+            cause, summary = "image-source-unreachable", f"The node image cannot be fetched from {url}."
+            cured = "The image is fetched at the next try and the step template is done."
+            path = (
+                f"Open the path from the private cloud to {url} (name, firewall, proxy), or give another image source."
+            )
+            remedy = [path, *problem.remedy]
+        else:
             continue
         yield Finding(
             scenario=SCENARIO,
-            cause="image-source-unreachable",
+            cause=cause,
             severity=Severity.ERROR,
             since=problem.at,
-            summary=f"The node image cannot be fetched from {url}.",
+            summary=summary[:1024],
             evidence=evidence_of(step, problem),
-            remedy=[
-                f"Open the path from the private cloud to {url} (name, firewall, proxy), or give another image source.",
-                *problem.remedy,
-            ],
+            remedy=remedy,
             link="docs/scenarios.md#stuck-after-container-manager",
-            cured="The image is fetched at the next try and the step template is done.",
+            cured=cured,
         )
         return
 
