@@ -109,7 +109,15 @@ class Connection:
                 group.create_task(self._tell())
                 group.create_task(self._keep_alive())
                 group.create_task(self._notice_silence())
+                # Until one of them fails. Within the body, because only then Python 3.11 takes back the cancellation by
+                # which the group ends it, and one of ours can be told from it below.
+                await asyncio.Event().wait()
         except BaseExceptionGroup as several:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # Cancelled while a task of the group failed: Python before 3.13 tells of the failure alone, and whoever
+                # tries again after a failure would never end.
+                raise asyncio.CancelledError from None
             raise _most_telling(several) from None
         raise AssertionError("the tasks of a connection end only by an exception")
 

@@ -80,3 +80,27 @@ def test_every_event_once_and_in_order(
     # Within one term the revisions of the status rise, over every reconnect.
     told = [(frame.term, frame.revision) for frame in console.of_type(frames.Status)]
     assert told == sorted(set(told))
+
+
+@pytest.mark.parametrize("ticks", range(12))
+def test_cancelled_just_when_the_connection_breaks_it_ends(tmp_path: Path, world_maker: Any, ticks: int) -> None:
+    """`ticks` of the event loop lie between the break and the cancellation."""
+
+    async def live() -> bool:
+        bench = world_maker()(tmp_path / "gateway.db")
+        running = asyncio.create_task(bench.session.run())
+        await asyncio.sleep(30)
+        await bench.console.ends[-1].close()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running], timeout=600)
+        ended = running.cancelled()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await bench.console.stop()
+        bench.store.close()
+        return ended
+
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        assert runner.run(live())
