@@ -183,6 +183,21 @@ async def test_a_new_connection_finds_what_an_older_one_left(vcenter: RunningVce
             await second.create_machine(GATEWAY, spec)
 
 
+async def test_what_was_being_made_when_the_gateway_was_killed_is_seen_once_it_is_there(
+    vcenter: RunningVcenter,
+) -> None:
+    """Also by one that only removes, and so never learns where its machines are placed."""
+    async with connect(vcenter) as first:
+        await first.create_machine(GATEWAY, await spec_of(first, configuration_of(vcenter)))
+    async with connect(vcenter) as second:
+        (task,) = await second.unfinished(GATEWAY)
+        assert await second.list_machines(GATEWAY) == []
+        await finish(second, task)
+        assert await second.unfinished(GATEWAY) == []
+        (machine,) = await second.list_machines(GATEWAY)
+        assert machine.genuine
+
+
 async def test_a_taken_name_is_a_conflict_of_the_task(vcenter: RunningVcenter) -> None:
     async with connect(vcenter) as connection:
         spec = await spec_of(connection, configuration_of(vcenter))

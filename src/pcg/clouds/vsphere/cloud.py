@@ -72,6 +72,8 @@ class VsphereConnection:
         """where our machines are or will be"""
         self._looked_everywhere: dict[str, float] = {}
         """monotonic seconds by gateway"""
+        self._inherited = False
+        """whether a machine was being made, at the last look, that this connection did not begin"""
         self._mended: set[str] = set()
         self._own: list[ObservedMachine] = []
         """as of the last `list_machines`"""
@@ -117,6 +119,12 @@ class VsphereConnection:
 
     async def unfinished(self, gateway_id: str) -> list[CloudTask]:
         found = await self._session.run(self._tasks.unfinished, gateway_id)
+        inherited = any(task.kind == "create" and not self._tasks.is_own(task.id) for task in found)
+        if inherited or self._inherited:
+            # Nothing tells in which folder it will appear: look everywhere, and once more when it is over. Else a
+            # gateway that was killed in the midst of making machines, and was then deleted, would leave them behind.
+            self._looked_everywhere.pop(gateway_id, None)
+        self._inherited = inherited
         return [self._watched(task) for task in found]
 
     async def create_machine(self, gateway_id: str, spec: MachineSpec) -> CloudTask:

@@ -50,8 +50,14 @@ class Tasks:
         self._session = session
         self._known: dict[str, tuple[str, str]] = {}
         """kind and machine's name by task id"""
+        self._started: set[str] = set()
+
+    def is_own(self, task_id: str) -> bool:
+        """Whether this connection started it; a gateway that was killed meanwhile did not."""
+        return task_id in self._started
 
     def started(self, task: Any, kind: str, machine_name: str) -> CloudTask:
+        self._started.add(moid(task))
         self._known[moid(task)] = (kind, machine_name)
         return CloudTask(id=moid(task), state=TaskState.RUNNING, kind=kind, machine_name=machine_name, progress=0)
 
