@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from pcg.cli.client import ConsoleClient, open_console
+from pcg.cli.configuration_file import read_document, with_trust
 from pcg.cli.output import output_option, plain, progress, show_json
 from pcg.errors import InvalidInput
 from pcg.model.configuration import parse_configuration
@@ -50,7 +50,8 @@ def pairing_code(name: str, output: str) -> None:
 @click.option("-f", "--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
 def configure(name: str, path: Path) -> None:
     """Give the gateway its configuration (YAML) and seal the cloud's password to the gateway's key."""
-    document = _read(path)
+    document = read_document(path)
+    parse_configuration(document)
     password = read_password(document)
     document = with_trust(document, path.parent)
 
@@ -181,32 +182,6 @@ def read_password(document: dict[str, Any]) -> str:
         reason="password-source",
         field_name="vcenter.passwordFrom",
     )
-
-
-def with_trust(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`vcenter.trust.ca` names a file here; what travels is the file's text."""
-    vcenter = document.get("vcenter")
-    trust = vcenter.get("trust") if isinstance(vcenter, dict) else None
-    if not isinstance(vcenter, dict) or not isinstance(trust, dict) or not isinstance(trust.get("ca"), str):
-        return document
-    if "BEGIN CERTIFICATE" in trust["ca"]:
-        return document
-    try:
-        pem = (folder / trust["ca"]).read_text()
-    except OSError as error:
-        raise InvalidInput(
-            f"The CA file cannot be read: {error}", reason="ca-file", field_name="vcenter.trust.ca"
-        ) from None
-    return {**document, "vcenter": {**vcenter, "trust": {"ca": pem}}}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not YAML: {error}", reason="not-yaml") from None
-    parse_configuration(document)
-    return dict(document)
 
 
 def _show_code(made: dict[str, Any], output: str) -> None:

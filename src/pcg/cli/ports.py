@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
 
-from pcg.cli.client import load_login, open_console
+from pcg.cli.client import load_login
+from pcg.cli.configuration_file import configuration_of, read_configuration
 from pcg.cli.flows import flows_of
-from pcg.cli.gateway_changes import with_trust
 from pcg.cli.output import output_option, progress, show_json, show_table
-from pcg.errors import InvalidInput, SetupMissing
-from pcg.model.configuration import Configuration, parse_configuration
+from pcg.errors import SetupMissing
 from pcg.network.endpoint import parse_endpoint
 from pcg.network.proxies import parse_proxies
 
@@ -32,9 +29,12 @@ def ports(
     name: str | None, path: Path | None, console: str | None, proxy: str | None, no_proxy: str | None, output: str
 ) -> None:
     """Of gateway NAME as it is configured, or of a file."""
-    if (name is None) == (path is None):
+    if name is not None and path is None:
+        configuration = asyncio.run(configuration_of(name))
+    elif path is not None and name is None:
+        configuration, _ = read_configuration(path)
+    else:
         raise click.UsageError("Give a gateway's NAME, or a file with -f.")
-    configuration = asyncio.run(_configured(name)) if name is not None else _read(path)
     proxies, notices = parse_proxies(proxy, proxy, no_proxy)
     flows = [flow.shown() for flow in flows_of(configuration, _console(console), proxies)]
     for notice in notices:
@@ -43,22 +43,6 @@ def ports(
         show_json({"flows": flows})
     else:
         show_table(flows, ["from", "to", "port", "protocol", "why"])
-
-
-async def _configured(name: str) -> Configuration:
-    async with open_console() as client:
-        gateway = await client.gateway(name)
-        answer: dict[str, Any] = await client.call("GET", f"/gateways/{gateway['id']}/configuration")
-    return parse_configuration(answer["configuration"])[0]
-
-
-def _read(path: Path | None) -> Configuration:
-    assert path is not None
-    try:
-        document = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not YAML.", reason="not-yaml", evidence=[str(error)]) from None
-    return parse_configuration(with_trust(document, path.parent) if isinstance(document, dict) else document)[0]
 
 
 def _console(given: str | None) -> str:

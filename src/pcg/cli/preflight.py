@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from pcg.cli.client import open_console
-from pcg.cli.gateway_changes import with_trust
+from pcg.cli.configuration_file import read_document, with_trust
 from pcg.cli.output import output_option, plain, show_json
 from pcg.clouds.base import Check
 from pcg.errors import InvalidInput, PcgError
@@ -31,7 +30,7 @@ def preflight(name: str | None, path: Path | None, output: str) -> None:
     if name is None and path is None:
         raise click.UsageError("Give a gateway's NAME, or a file with -f, or both.")
     if name is not None:
-        document = with_trust(yaml.safe_load(path.read_text()), path.parent) if path else None
+        document = with_trust(read_document(path), path.parent) if path else None
         answer = asyncio.run(_ask(name, document))
     else:
         answer = _look(path)

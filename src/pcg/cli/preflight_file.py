@@ -9,23 +9,20 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from pcg.cli.gateway_changes import with_trust
+from pcg.cli.configuration_file import read_configuration
 from pcg.clouds.base import Check
 from pcg.errors import InvalidInput, PcgError
 from pcg.gateway.steps.validate_configuration import check_proxies
 from pcg.model.address_plan import IpNetwork, Pool, needed_addresses, pool_of
-from pcg.model.configuration import Configuration, parse_configuration, split_host_port
+from pcg.model.configuration import Configuration, split_host_port
 
 
 def check_file(path: Path) -> list[Check]:
     """Every check that could be made; the first alone when the file cannot be read as a configuration."""
     try:
-        configuration, notices = parse_configuration(with_trust(_document(path), path.parent))
+        configuration, notices = read_configuration(path)
     except InvalidInput as error:
         return [Check("configuration", False, error.what, error)]
     checks = [Check("configuration", True, "; ".join([f"{path} is a configuration", *notices]))]
@@ -34,14 +31,6 @@ def check_file(path: Path) -> list[Check]:
         checks.append(_pool_size(configuration, pool))
     checks += [_shared_address(configuration, pool), _overlaps(configuration), _name_servers(configuration)]
     return [*checks, _image(configuration), _proxies(configuration)]
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not YAML.", reason="not-yaml", evidence=[str(error)]) from None
-    return document if isinstance(document, dict) else {}
 
 
 def _pool_size(configuration: Configuration, pool: Pool) -> Check:

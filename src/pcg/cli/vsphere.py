@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
-from pcg.cli.client import open_console
+from pcg.cli.configuration_file import configuration_of, read_configuration
 from pcg.cli.output import plain, show_json
 from pcg.clouds.vsphere import role_commands, roles
-from pcg.errors import InvalidInput
-from pcg.model.configuration import Configuration, parse_configuration
+from pcg.model.configuration import Configuration
 
 
 @click.group()
@@ -42,7 +40,11 @@ def show_roles(name: str | None, path: Path | None, account: str | None, output:
     """
     if name and path:
         raise click.UsageError("Give a gateway or a file, not both.")
-    configuration = _configuration(name, path)
+    configuration = None
+    if path is not None:
+        configuration, _ = read_configuration(path)
+    elif name is not None:
+        configuration = asyncio.run(configuration_of(name))
     account = account or (configuration.vcenter.username if configuration is not None else None)
     if output in role_commands.TOOLS:
         for line in role_commands.script(output, configuration, account):
@@ -51,23 +53,6 @@ def show_roles(name: str | None, path: Path | None, account: str | None, output:
         show_json(_as_data(configuration, account))
     else:
         _show_text(configuration, account)
-
-
-def _configuration(name: str | None, path: Path | None) -> Configuration | None:
-    if path is not None:
-        try:
-            document = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
-            raise InvalidInput(f"{path} is no YAML.", field_name="file", evidence=[str(error)[:300]]) from error
-        return parse_configuration(document)[0]
-    return asyncio.run(_of_gateway(name)) if name else None
-
-
-async def _of_gateway(name: str) -> Configuration:
-    async with open_console() as console:
-        gateway = await console.gateway(name)
-        answer = await console.call("GET", f"/gateways/{gateway['id']}/configuration")
-    return parse_configuration(answer["configuration"])[0]
 
 
 def _as_data(configuration: Configuration | None, account: str | None) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_a_gateway_s_own_placement_is_taken_from_the_console(monkeypatch: pytest
     async def open_console() -> AsyncIterator[Console]:
         yield Console()
 
-    monkeypatch.setattr("pcg.cli.vsphere.open_console", open_console)
+    monkeypatch.setattr("pcg.cli.configuration_file.open_console", open_console)
     assert "/dc 1/vm/team/pcg" in run("edge", "--output", "govc").output
 
 
