@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from pcg.model.configuration import Configuration, CustomSize, Placement
-from pcg.model.naming import MARK_ADDRESS, MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE
+from pcg.model.naming import MARK_ADDRESS, MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE, parse_machine_mark
 
 
 class PowerState(StrEnum):
@@ -72,6 +72,11 @@ class ObservedMachine:
     def genuine(self) -> bool:
         """False for a person's clone or restore of our machine (DESIGN principle 3): never touched."""
         return bool(self.instance) and self.instance == self.marks.get(MARK_INSTANCE)
+
+    @property
+    def made_as(self) -> tuple[int, int] | None:
+        """Incarnation and ordinal by its mark; None without a mark of ours."""
+        return parse_machine_mark(self.marks.get(MARK_MACHINE, ""))
 
     def belongs_to(self, gateway_id: str) -> bool:
         return self.marks.get(MARK_GATEWAY) == gateway_id and MARK_MACHINE in self.marks

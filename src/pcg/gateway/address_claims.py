@@ -16,7 +16,7 @@ from pcg.clouds.base import ObservedMachine
 from pcg.gateway.address_pool import MOST_STRANGERS, AddressBook, Stranger
 from pcg.gateway.memory import Memory
 from pcg.model.address_plan import Pool
-from pcg.model.naming import MARK_ADDRESS, MARK_MACHINE, machine_mark
+from pcg.model.naming import MARK_ADDRESS, MARK_MACHINE
 from pcg.network.address_in_use import AddressAnswer, Presence
 
 AskWhoHas = Callable[[str], Awaitable[AddressAnswer]]
@@ -70,7 +70,7 @@ class AddressClaims:
                 held[address] = claim.owner
         for slot in cluster.slots:
             if slot.address is not None:
-                held[slot.address] = machine_mark(cluster.incarnation, slot.ordinal)
+                held[slot.address] = cluster.mark_of(slot)
         for machine in observed:
             owner = machine.marks.get(MARK_MACHINE, "")
             if MARK_ADDRESS in machine.marks:

@@ -11,9 +11,7 @@ from datetime import datetime
 
 from pcg.clouds.base import ObservedMachine, TaskState
 from pcg.errors import NotFound, PcgError
-from pcg.gateway.steps.machines import slot_name
 from pcg.gateway.steps.outcome import Situation
-from pcg.model.naming import MARK_MACHINE, parse_machine_mark
 
 
 class Cleaner:
@@ -30,7 +28,7 @@ class Cleaner:
     async def sweep(self, situation: Situation) -> list[str]:
         """Take what is not wanted one step towards its end; the names of what is still there."""
         wanted = situation.desired.mode == "run"
-        ours = {slot_name(situation, slot) for slot in situation.cluster.slots} if wanted else set()
+        ours = {situation.name_of(slot) for slot in situation.cluster.slots} if wanted else set()
         making = {task.machine_name for task in situation.unfinished if task.kind == "create"}
         present = {item.name for item in [*situation.unwanted, *situation.untold]}
         left = sorted(present | (making - ours))
@@ -82,9 +80,9 @@ def sort_out(situation: Situation, observed: Iterable[ObservedMachine], twins: I
     first_untold = desired.incarnation + (1 if desired.mode == "run" else 0)
     situation.machines, situation.unwanted, situation.untold = [], [], []
     for machine in observed:
-        incarnation = incarnation_of(machine)
+        incarnation, ordinal = machine.made_as or (None, None)
         if desired.mode == "run" and incarnation == desired.incarnation:
-            dismissed = _ordinal_of(machine) in situation.cluster.dismissed
+            dismissed = ordinal in situation.cluster.dismissed
             (situation.unwanted if dismissed else situation.machines).append(machine)
         elif desired.mode != "delete" and incarnation is not None and incarnation >= first_untold:
             situation.untold.append(machine)
@@ -100,16 +98,6 @@ def waiting_for(left: list[str], situation: Situation) -> str:
         return f"waiting until {', '.join(left)} are removed"
     names = ", ".join(sorted(machine.name for machine in situation.untold))
     return f"waiting for the console: {names} belongs to a newer desired state than the one known here"
-
-
-def incarnation_of(machine: ObservedMachine) -> int | None:
-    mark = parse_machine_mark(machine.marks.get(MARK_MACHINE, ""))
-    return mark[0] if mark else None
-
-
-def _ordinal_of(machine: ObservedMachine) -> int | None:
-    mark = parse_machine_mark(machine.marks.get(MARK_MACHINE, ""))
-    return mark[1] if mark else None
 
 
 def split(

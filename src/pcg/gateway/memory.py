@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from pcg.gateway.address_pool import AddressBook
 from pcg.gateway.store import GatewayStore
 from pcg.model.desired import DesiredState
+from pcg.model.naming import machine_mark
 from pcg.model.records import StepReport
 from pcg.model.states import StepName
 
@@ -50,6 +51,10 @@ class ClusterMemory(BaseModel):
     """the machines (as a fingerprint) for which everything was found done"""
     told: list[str] = Field(default_factory=list)
     """one-time events, by key"""
+
+    def mark_of(self, slot: Slot) -> str:
+        """The mark `pcg.machine` of the slot's machine."""
+        return machine_mark(self.incarnation, slot.ordinal)
 
     @property
     def standing(self) -> list[Slot]:

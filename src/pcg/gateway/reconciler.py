@@ -19,7 +19,7 @@ from pcg.clouds.table import cloud_of as table_of_clouds
 from pcg.errors import AskPerson, CredentialsRejected, NotFound, PcgError, TryAgain, Unreachable
 from pcg.gateway.address_claims import AddressClaims, AskWhoHas
 from pcg.gateway.backoff import Backoff
-from pcg.gateway.cleaning import Cleaner, incarnation_of, sort_out, split, waiting_for
+from pcg.gateway.cleaning import Cleaner, sort_out, split, waiting_for
 from pcg.gateway.cloud_access import CloudAccess
 from pcg.gateway.cluster_keys import ClusterKeys
 from pcg.gateway.etcd_api import EtcdFactory, open_etcd
@@ -165,7 +165,9 @@ class Reconciler:
         if desired is None or desired.configuration is None or not self._memory.cluster.formed:
             return None
         situation = self._situation(desired, desired.configuration)
-        situation.machines = [item for item in self._observed if incarnation_of(item) == desired.incarnation]
+        situation.machines = [
+            item for item in self._observed if item.made_as and item.made_as[0] == desired.incarnation
+        ]
         return situation.api_address
 
     # One pass.

@@ -10,7 +10,7 @@ from pcg.clouds.base import ObservedMachine, PowerState
 from pcg.gateway.memory import ClusterMemory, Memory
 from pcg.gateway.steps_ledger import Ledger
 from pcg.model.desired import DesiredState
-from pcg.model.naming import MARK_MACHINE, instance_uuid, machine_name, parse_machine_mark
+from pcg.model.naming import instance_uuid, machine_name
 from pcg.model.records import ConditionReport, GatewayStatus, MachineReport
 from pcg.model.states import (
     STALLED_AFTER_SECONDS,
@@ -53,7 +53,7 @@ def compose_status(
 
 
 def _machine(machine: ObservedMachine, desired: DesiredState, ledger: Ledger) -> MachineReport:
-    mark = parse_machine_mark(machine.marks.get(MARK_MACHINE, "")) or (0, 0)
+    mark = machine.made_as or (0, 0)
     if desired.mode == "delete" or mark[0] < desired.incarnation:
         state = MachineState.DELETING
     elif machine.power is not PowerState.ON:

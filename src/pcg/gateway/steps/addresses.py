@@ -5,14 +5,13 @@ The claim is kept before any machine is made, and stands again in the machine's 
 
 from __future__ import annotations
 
-from pcg.clouds.base import ObservedMachine
 from pcg.errors import AskPerson, PcgError, ResourcesMissing
 from pcg.gateway.address_claims import Search
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.model.address_plan import Pool, needed_addresses, pool_of, size_of
 from pcg.model.cluster_changes import fixed_parts
-from pcg.model.naming import MARK_ADDRESS, MARK_MACHINE, machine_mark, machine_name, parse_machine_mark
+from pcg.model.naming import MARK_ADDRESS
 from pcg.model.states import Severity
 from pcg.network.address_in_use import Presence
 
@@ -58,7 +57,7 @@ def new_slot(situation: Situation) -> Slot:
 def forget_what_does_not_hold(situation: Situation) -> None:
     """A machine that is there has the address that it was made with; one that is not yet, one of the present pool."""
     pool, book = pool_of(situation.configuration.network), situation.addresses.book
-    found = _machines(situation)
+    found = situation.by_ordinal
     for slot in situation.cluster.slots:
         machine = found.get(slot.ordinal)
         if machine is not None:
@@ -68,7 +67,7 @@ def forget_what_does_not_hold(situation: Situation) -> None:
             slot.address = address or slot.address
         elif slot.phase in ("wanted", "creating") and slot.task is None and slot.address is not None:
             claim = book.claims.get(slot.address)
-            elsewhere = claim is not None and claim.owner != _owner(situation, slot)
+            elsewhere = claim is not None and claim.owner != situation.cluster.mark_of(slot)
             if elsewhere or pool is None or slot.address not in pool:
                 slot.address = None
 
@@ -79,7 +78,7 @@ async def claim_addresses(situation: Situation) -> Wait | None:
     Raises ResourcesMissing: the pool is too small, or nothing of it is left.
     """
     pool = pool_of(situation.configuration.network)
-    found = _machines(situation)
+    found = situation.by_ordinal
     slots = situation.cluster.slots
     lacking = [slot for slot in slots if slot.address is None and slot.task is None and slot.ordinal not in found]
     if pool is None or not lacking:
@@ -94,8 +93,8 @@ async def claim_addresses(situation: Situation) -> Wait | None:
     _tell_strangers(situation, search)
     for slot, address in zip(lacking, search.found, strict=False):
         slot.address = address
-        name = _name(situation, slot)
-        situation.addresses.book.claim(address, _owner(situation, slot))
+        name = situation.name_of(slot)
+        situation.addresses.book.claim(address, situation.cluster.mark_of(slot))
         # The event commits the claim with it.
         situation.tell("AddressClaimed", f"The address {address} is kept for this machine.", machine=name)
     if len(search.found) == len(lacking):
@@ -194,17 +193,3 @@ async def _demand_free_control_plane_address(situation: Situation) -> None:
         remedy=["Take the address away from whoever has it, or configure another controlPlaneAddress."],
         fields={"resource": "control-plane-address", "where": shared, "address": shared, "mac": answer.mac},
     )
-
-
-def _machines(situation: Situation) -> dict[int, ObservedMachine]:
-    """Of this incarnation, by ordinal."""
-    marks = ((parse_machine_mark(machine.marks.get(MARK_MACHINE, "")), machine) for machine in situation.machines)
-    return {mark[1]: machine for mark, machine in marks if mark is not None}
-
-
-def _owner(situation: Situation, slot: Slot) -> str:
-    return machine_mark(situation.cluster.incarnation, slot.ordinal)
-
-
-def _name(situation: Situation, slot: Slot) -> str:
-    return machine_name(situation.gateway_id, situation.gateway_name, situation.cluster.incarnation, slot.ordinal)

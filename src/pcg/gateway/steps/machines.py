@@ -13,7 +13,7 @@ from pcg.gateway.steps.addresses import claim_addresses, forget_what_does_not_ho
 from pcg.gateway.steps.departures import REBUILD, take_leave
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.model.configuration import MOST_NODES, Placement
-from pcg.model.naming import instance_uuid, machine_mark, machine_name, parse_machine_mark
+from pcg.model.naming import instance_uuid
 from pcg.model.states import Severity
 from pcg.nodes.cloud_config import NodePlan, meta_data, user_data
 
@@ -25,13 +25,13 @@ LOOK_AGAIN_SECONDS = 1.0
 
 
 async def machines(situation: Situation) -> Outcome:
-    found = _by_ordinal(situation)
+    found = situation.by_ordinal
     _adopt(situation, found)
     forget_what_does_not_hold(situation)
     waits: list[Wait] = []
     first_error: PcgError | None = None
     for slot in list(situation.cluster.slots):
-        name = slot_name(situation, slot)
+        name = situation.name_of(slot)
         try:
             if slot.task is not None and await _still_under_way(situation, slot, name):
                 waits.append(_under_way(slot, name))
@@ -73,15 +73,6 @@ async def _dismiss_surplus(situation: Situation, found: dict[int, ObservedMachin
         machine=machine.name,
     )
     return Wait(f"removing {machine.name}, which is one too many", DISMISSED_SECONDS)
-
-
-def _by_ordinal(situation: Situation) -> dict[int, ObservedMachine]:
-    found = {}
-    for machine in situation.machines:
-        mark = parse_machine_mark(machine.marks.get("pcg.machine", ""))
-        if mark is not None:
-            found[mark[1]] = machine
-    return found
 
 
 def _adopt(situation: Situation, found: dict[int, ObservedMachine]) -> None:
@@ -153,7 +144,7 @@ async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:
         return _under_way(slot, name)
     if slot.phase in ("made", "started", "up", "lost"):
         slot = await _replacement(situation, slot, name)
-        name = slot_name(situation, slot)
+        name = situation.name_of(slot)
     if slot.kind == "join" and situation.api_address is None:
         # A joining node is told the API server's address: without a shared one it must be known first.
         return Wait("waiting for the first node's address")
@@ -227,7 +218,7 @@ def _spec(situation: Situation, slot: Slot, name: str) -> MachineSpec:
     plan = NodePlan(name=name, join=join, endpoint=jet.url, ca_pem=jet.ca_pem, jet_template=jet.template)
     static = configuration.network.addresses.static
     address = slot.address if static is not None else None
-    mark = machine_mark(situation.cluster.incarnation, slot.ordinal)
+    mark = situation.cluster.mark_of(slot)
     return MachineSpec(
         name=name,
         marks=marks_of(situation.gateway_id, mark, instance, address),
@@ -243,11 +234,6 @@ def _placement(situation: Situation, slot: Slot) -> Placement:
     """Nodes are spread over the failure domains in turn."""
     domains = situation.configuration.placement
     return domains[situation.cluster.slots.index(slot) % len(domains)]
-
-
-def slot_name(situation: Situation, slot: Slot) -> str:
-    """The machine's name, which is its node's too."""
-    return machine_name(situation.gateway_id, situation.gateway_name, situation.cluster.incarnation, slot.ordinal)
 
 
 def _under_way(slot: Slot, name: str) -> Wait:

@@ -13,9 +13,10 @@ from pcg.errors import PcgError
 from pcg.gateway.address_claims import AddressClaims
 from pcg.gateway.etcd_api import EtcdFactory
 from pcg.gateway.kubernetes_api import KubernetesFactory
-from pcg.gateway.memory import ClusterMemory
+from pcg.gateway.memory import ClusterMemory, Slot
 from pcg.model.configuration import Configuration
 from pcg.model.desired import DesiredState
+from pcg.model.naming import machine_name
 from pcg.nodes.manifests import jet_manifest_template
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets
 from pcg.sealing.keys import GatewayKeys
@@ -90,6 +91,15 @@ class Situation:
         if self.connection is None:
             raise AssertionError("the step connect comes before")
         return self.connection
+
+    @property
+    def by_ordinal(self) -> dict[int, ObservedMachine]:
+        """The machines of this incarnation."""
+        return {machine.made_as[1]: machine for machine in self.machines if machine.made_as is not None}
+
+    def name_of(self, slot: Slot) -> str:
+        """The machine's name, which is its node's too."""
+        return machine_name(self.gateway_id, self.gateway_name, self.cluster.incarnation, slot.ordinal)
 
     def tell_once(self, key: str, reason: str, message: str, **more: Any) -> None:
         """An event of which there is one an incarnation."""
