@@ -25,6 +25,7 @@ from pcg.console.streams import Subscription, Topic
 from pcg.errors import Conflict, ProtocolError, Unreachable
 from pcg.sealing import signatures
 from pcg.wire import frames, versions
+from pcg.wire.side_by_side import until_one_fails
 
 _log = logging.getLogger(__name__)
 
@@ -174,24 +175,13 @@ class Session:
     # Side by side.
 
     async def _converse(self, news: Subscription) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read())
-                group.create_task(self._want(news))
-                group.create_task(self._keep_alive())
-                group.create_task(self._notice_silence())
-                group.create_task(self._remember())
-                group.create_task(self._until_told())
-                # Until one of them fails. Within the body, because only then Python 3.11 takes back the cancellation by
-                # which the group ends it, and one of ours can be told from it below.
-                await asyncio.Event().wait()
-        except BaseExceptionGroup as several:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # Cancelled while a task of the group failed: Python before 3.13 tells of the failure alone, and whoever
-                # tries again after a failure would never end.
-                raise asyncio.CancelledError from None
-            raise _most_telling(several) from None
+        async with until_one_fails(_rank) as group:
+            group.create_task(self._read())
+            group.create_task(self._want(news))
+            group.create_task(self._keep_alive())
+            group.create_task(self._notice_silence())
+            group.create_task(self._remember())
+            group.create_task(self._until_told())
 
     async def _read(self) -> NoReturn:
         while True:
@@ -314,12 +304,8 @@ class Session:
         return Ended(frames.Farewell(reason="deleted"))
 
 
-def _most_telling(several: BaseExceptionGroup[BaseException]) -> BaseException:
+def _rank(error: BaseException) -> int:
     """Of what ended several tasks at once: the unforeseen first, then an end with a last word, then the rest."""
-
-    def rank(error: BaseException) -> int:
-        if isinstance(error, Ended):
-            return 1 if error.frame else 2
-        return 3 if isinstance(error, ProtocolError | Unreachable) else 0
-
-    return min(several.exceptions, key=rank)
+    if isinstance(error, Ended):
+        return 1 if error.frame else 2
+    return 3 if isinstance(error, ProtocolError | Unreachable) else 0

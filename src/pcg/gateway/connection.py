@@ -28,6 +28,7 @@ from pcg.network.websocket import Transport
 from pcg.sealing import signatures
 from pcg.sealing.keys import GatewayKeys
 from pcg.wire import frames, versions
+from pcg.wire.side_by_side import until_one_fails
 
 _F = TypeVar("_F", bound=frames.Hello | frames.Challenge | frames.Welcome)
 
@@ -101,24 +102,13 @@ class Connection:
         self._interval = min(max(welcome.heartbeat_seconds, 0.1), frames.HEARTBEAT_SECONDS)
         self._heard = self._party.clock.monotonic()
         self._connected()
-        try:
-            async with asyncio.TaskGroup() as group:
-                requests = Requests(self._party.requests, self._party.clock, group, self._send)
-                group.create_task(self._read(requests))
-                group.create_task(self._report())
-                group.create_task(self._tell())
-                group.create_task(self._keep_alive())
-                group.create_task(self._notice_silence())
-                # Until one of them fails. Within the body, because only then Python 3.11 takes back the cancellation by
-                # which the group ends it, and one of ours can be told from it below.
-                await asyncio.Event().wait()
-        except BaseExceptionGroup as several:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # Cancelled while a task of the group failed: Python before 3.13 tells of the failure alone, and whoever
-                # tries again after a failure would never end.
-                raise asyncio.CancelledError from None
-            raise _most_telling(several) from None
+        async with until_one_fails(_rank) as group:
+            requests = Requests(self._party.requests, self._party.clock, group, self._send)
+            group.create_task(self._read(requests))
+            group.create_task(self._report())
+            group.create_task(self._tell())
+            group.create_task(self._keep_alive())
+            group.create_task(self._notice_silence())
         raise AssertionError("the tasks of a connection end only by an exception")
 
     # The mutual challenge.
@@ -294,17 +284,10 @@ def _silent(seconds: float) -> Unreachable:
     )
 
 
-def _most_telling(several: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Of what ended several tasks at once: the console's own word first, then our errors, then the unforeseen."""
-    flat: list[BaseException] = []
-    for error in several.exceptions:
-        flat.append(_most_telling(error) if isinstance(error, BaseExceptionGroup) else error)
-
-    def rank(error: BaseException) -> int:
-        if isinstance(error, Ended):
-            return 1
-        if isinstance(error, Refused):
-            return 2
-        return 3 if isinstance(error, PcgError) else 0
-
-    return min(flat, key=rank)
+def _rank(error: BaseException) -> int:
+    """Of what ended several tasks at once: the unforeseen first, then the console's own word, then our errors."""
+    if isinstance(error, Ended):
+        return 1
+    if isinstance(error, Refused):
+        return 2
+    return 3 if isinstance(error, PcgError) else 0
