@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from pcg.errors import TryAgain
-from pcg.gateway.kubernetes_api import TIMEOUT_SECONDS, cluster_context
+from pcg.gateway.kubernetes_api import cluster_client
 from pcg.network.failures import translate
 from pcg.network.plain_httpx import httpx
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets
@@ -62,10 +62,5 @@ class EtcdApi:
 @asynccontextmanager
 async def open_etcd(address: str, secrets: ClusterSecrets, certificate: ClientCertificate) -> AsyncIterator[EtcdApi]:
     """Over TLS: the server must prove itself by etcd's CA, we by a client certificate of it."""
-    async with httpx.AsyncClient(
-        base_url=f"https://{address}",
-        verify=cluster_context(secrets.etcd_ca_certificate, certificate),
-        timeout=TIMEOUT_SECONDS,
-        trust_env=False,
-    ) as client:
+    async with cluster_client(address, secrets.etcd_ca_certificate, certificate) as client:
         yield EtcdApi(client)

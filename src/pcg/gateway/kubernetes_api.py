@@ -113,17 +113,13 @@ async def open_kubernetes(
     address: str, secrets: ClusterSecrets, certificate: ClientCertificate
 ) -> AsyncIterator[KubernetesApi]:
     """Over TLS: the server must prove itself by the cluster's CA, we by a client certificate of it."""
-    async with httpx.AsyncClient(
-        base_url=f"https://{address}",
-        verify=cluster_context(secrets.ca_certificate, certificate),
-        timeout=TIMEOUT_SECONDS,
-        trust_env=False,
-    ) as client:
+    async with cluster_client(address, secrets.ca_certificate, certificate) as client:
         yield KubernetesApi(client)
 
 
-def cluster_context(ca: str, certificate: ClientCertificate) -> ssl.SSLContext:
-    """Trusts one CA of the cluster (PEM) and shows a client certificate of it."""
+@asynccontextmanager
+async def cluster_client(address: str, ca: str, certificate: ClientCertificate) -> AsyncIterator[httpx.AsyncClient]:
+    """To HOST:PORT of a server of the cluster. Trusts one CA of it (PEM) and shows a client certificate of that CA."""
     context = ssl.create_default_context(cadata=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Python's ssl takes a client's key from a file alone; it is there for a moment, for this user only.
@@ -132,4 +128,7 @@ def cluster_context(ca: str, certificate: ClientCertificate) -> ssl.SSLContext:
         file.touch(mode=0o600)
         file.write_text(certificate.certificate + certificate.key)
         context.load_cert_chain(file)
-    return context
+    async with httpx.AsyncClient(
+        base_url=f"https://{address}", verify=context, timeout=TIMEOUT_SECONDS, trust_env=False
+    ) as client:
+        yield client
