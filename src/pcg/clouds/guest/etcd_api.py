@@ -7,6 +7,7 @@ Opened by `node.py` beside the API server. Only clients with a certificate of et
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -18,16 +19,19 @@ if TYPE_CHECKING:
     from pcg.clouds.guest.cluster import Cluster
 
 CLIENT_PORT = 2379
-_NOT_FOUND, _UNAVAILABLE = 5, 14
+_NOT_FOUND, _UNAVAILABLE, _UNAUTHENTICATED = 5, 14, 16
 """gRPC's codes"""
+
+_Answer = Callable[[Request], Awaitable[Response]]
 
 
 def etcd_application(cluster: Cluster) -> Starlette:
     """What every member of the cluster answers."""
+    members = _Members(cluster)
     return Starlette(
         routes=[
-            Route("/v3/cluster/member/list", _Members(cluster).list, methods=["POST"]),
-            Route("/v3/cluster/member/remove", _Members(cluster).remove, methods=["POST"]),
+            Route(f"/v3/cluster/member/{verb}", members.guarded(answer), methods=["POST"])
+            for verb, answer in (("list", members.list), ("remove", members.remove))
         ]
     )
 
@@ -41,18 +45,21 @@ class _Members:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
+    def guarded(self, answer: _Answer) -> _Answer:
+        async def guard(request: Request) -> Response:
+            if "peer" not in request.scope.get("state", {}):
+                # A real etcd ends the handshake; a server that asks without insisting can only say so.
+                return _refused(401, _UNAUTHENTICATED, "tls: client didn't provide a certificate")
+            if not self._cluster.available:
+                return _refused(503, _UNAVAILABLE, "etcdserver: no leader")
+            return await answer(request)
+
+        return guard
+
     async def list(self, request: Request) -> Response:
-        if "peer" not in request.scope.get("state", {}):
-            return _no_certificate()
-        if not self._cluster.available:
-            return _refused(503, _UNAVAILABLE, "etcdserver: no leader")
         return self._answer()
 
     async def remove(self, request: Request) -> Response:
-        if "peer" not in request.scope.get("state", {}):
-            return _no_certificate()
-        if not self._cluster.available:
-            return _refused(503, _UNAVAILABLE, "etcdserver: no leader")
         wanted = str((await request.json()).get("ID", ""))
         name = next((name for name in self._cluster.members if str(member_id(name)) == wanted), None)
         if name is None:
@@ -68,8 +75,3 @@ class _Members:
 
 def _refused(status: int, code: int, message: str) -> Response:
     return JSONResponse({"error": message, "code": code, "message": message}, status_code=status)
-
-
-def _no_certificate() -> Response:
-    # A real etcd ends the handshake; a server that asks without insisting can only say so.
-    return _refused(401, 16, "tls: client didn't provide a certificate")
