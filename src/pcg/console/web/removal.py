@@ -14,12 +14,18 @@ from pcg.console.web.visitor import TypedByVisitor, VisitorNeeded
 def router(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/gateways/{gateway_id}")
 
+    async def ask(
+        request: Request, visitor: VisitorNeeded, gateway_id: str, template: str, *needed: Action
+    ) -> Response:
+        gateway = await service.gateways.get(visitor.actor, gateway_id)
+        for action in needed:
+            require(visitor.actor, action, gateway)
+        machines = await service.observations.machines(visitor.actor, gateway_id)
+        return page(request, visitor, template, gateway=gateway, machines=machines)
+
     @routes.get("/reset")
     async def ask_reset(request: Request, visitor: VisitorNeeded, gateway_id: str) -> Response:
-        gateway = await service.gateways.get(visitor.actor, gateway_id)
-        require(visitor.actor, Action.RESET, gateway)
-        machines = await service.observations.machines(visitor.actor, gateway_id)
-        return page(request, visitor, "reset.html", gateway=gateway, machines=machines)
+        return await ask(request, visitor, gateway_id, "reset.html", Action.RESET)
 
     @routes.post("/reset")
     async def reset(visitor: VisitorNeeded, typed: TypedByVisitor, gateway_id: str) -> Response:
@@ -28,11 +34,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/rebuild")
     async def ask_rebuild(request: Request, visitor: VisitorNeeded, gateway_id: str) -> Response:
-        gateway = await service.gateways.get(visitor.actor, gateway_id)
-        require(visitor.actor, Action.RESET, gateway)
-        require(visitor.actor, Action.CONFIGURE, gateway)
-        machines = await service.observations.machines(visitor.actor, gateway_id)
-        return page(request, visitor, "rebuild.html", gateway=gateway, machines=machines)
+        return await ask(request, visitor, gateway_id, "rebuild.html", Action.RESET, Action.CONFIGURE)
 
     @routes.post("/rebuild")
     async def rebuild(visitor: VisitorNeeded, typed: TypedByVisitor, gateway_id: str) -> Response:
@@ -41,10 +43,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/delete")
     async def ask_delete(request: Request, visitor: VisitorNeeded, gateway_id: str) -> Response:
-        gateway = await service.gateways.get(visitor.actor, gateway_id)
-        require(visitor.actor, Action.DELETE, gateway)
-        machines = await service.observations.machines(visitor.actor, gateway_id)
-        return page(request, visitor, "delete.html", gateway=gateway, machines=machines)
+        return await ask(request, visitor, gateway_id, "delete.html", Action.DELETE)
 
     @routes.post("/delete")
     async def delete(request: Request, visitor: VisitorNeeded, typed: TypedByVisitor, gateway_id: str) -> Response:
