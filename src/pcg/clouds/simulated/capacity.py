@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pcg.clouds.base import Check
-from pcg.errors import ResourcesMissing
+from pcg.clouds.missing_room import missing_room
 from pcg.model.configuration import CustomSize
 
 
@@ -38,22 +38,12 @@ def _memory(name: str, hosts: list[dict[str, Any]], nodes: int, size: CustomSize
         f"of {nodes} nodes of {size.memory_gi_b} GiB {fitting} fit, each on one host",
         *(f"{host}: {value} GiB free" for host, value in free.items()),
     ]
-    return _lacking(name, "memory", "the hosts", nodes * size.memory_gi_b, total, evidence)
+    return missing_room(name, "memory", "the hosts", nodes * size.memory_gi_b, total, "GiB", evidence)
 
 
 def _space(name: str, datastore: dict[str, Any], nodes: int, size: CustomSize) -> Check:
     free, where, needed = int(datastore["free"]), str(datastore["name"]), nodes * size.disk_gi_b
     if free >= needed:
         return Check(name, True, f"{free} GiB are free on {where}")
-    return _lacking(name, "datastore-space", where, needed, free, [f"{nodes} nodes of {size.disk_gi_b} GiB"])
-
-
-def _lacking(name: str, resource: str, where: str, needed: int, free: int, evidence: list[str]) -> Check:
-    problem = ResourcesMissing(
-        f"{where[0].upper()}{where[1:]} has {free} GiB of {resource} free; {needed} GiB are needed.",
-        reason=f"{resource}-missing",
-        evidence=evidence,
-        remedy=["Free some, add some, choose another placement, or choose smaller nodes (nodes.size)."],
-        fields={"resource": resource, "where": where, "needed": f"{needed} GiB", "free": f"{free} GiB"},
-    )
-    return Check(name, False, problem.what, problem)
+    evidence = [f"{nodes} nodes of {size.disk_gi_b} GiB"]
+    return missing_room(name, "datastore-space", where, needed, free, "GiB", evidence)

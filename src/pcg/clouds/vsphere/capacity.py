@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pcg.clouds.base import Check, ObservedMachine
+from pcg.clouds.missing_room import missing_room
 from pcg.clouds.vsphere import host_ports, host_time, licences
 from pcg.clouds.vsphere.inventory import Candidate, Place, Properties, moid, plain_name, read, traversal
 from pcg.clouds.vsphere.session import VsphereSession
@@ -169,7 +170,8 @@ def _hosts_of(stock: Stock, group: list[Domain], size: CustomSize) -> list[Check
     usable = _usable(hosts)
     out = [f"{plain_name(host['name'])} {why_unusable(host)}" for host in hosts if why_unusable(host)]
     if not usable:
-        return [_lacking(f"hosts{suffix}", "hosts", cluster.path, 1, 0, "", out)]
+        what = f"No host of {cluster.path} can run machines now."
+        return [missing_room(f"hosts{suffix}", "hosts", cluster.path, 1, 0, "", out, what)]
     checks = [Check(f"hosts{suffix}", True, "; ".join([f"{len(usable)} of {len(hosts)} hosts are usable", *out]))]
     names = [moid(host["object"]) for host in hosts]
     there, running = stock.has("runtime.host", names), stock.has("runtime.host", names, running=True)
@@ -182,7 +184,7 @@ def _cpu(name: str, cluster: Candidate, usable: list[Properties], size: CustomSi
     """CPUs are shared, but no machine can be powered on with more of them than its host has threads."""
     most = max(int(host.get("summary.hardware.numCpuThreads") or 0) for host in usable)
     if size is not None and size.cpus > most:
-        return _lacking(name, "cpu", f"the largest host of {cluster.path}", size.cpus, most, "CPUs", out)
+        return missing_room(name, "cpu", f"the largest host of {cluster.path}", size.cpus, most, "CPUs", out)
     return Check(name, True, f"the largest host of {cluster.path} has {most} CPU threads")
 
 
@@ -196,7 +198,7 @@ def _memory(
         each = [f"{plain_name(host['name'])}: {item // GIB} GiB free" for host, item in zip(usable, free, strict=True)]
         needed = nodes * size.memory_gi_b
         evidence = [f"of {nodes} nodes of {size.memory_gi_b} GiB {fitting} fit, each on one host", *each[:16], *out]
-        return _lacking(name, "memory", f"the hosts of {cluster.path}", needed, total, "GiB", evidence)
+        return missing_room(name, "memory", f"the hosts of {cluster.path}", needed, total, "GiB", evidence)
     return Check(name, True, f"{total} GiB of memory are free on the hosts of {cluster.path}")
 
 
@@ -219,7 +221,7 @@ def _pool(stock: Stock, group: list[Domain], size: CustomSize) -> list[Check]:
         )
         for resource, unit, needed, free in needs:
             if free is not None and free < needed:
-                checks.append(_lacking(f"pool's {resource}{suffix}", resource, where, needed, free, unit, []))
+                checks.append(missing_room(f"pool's {resource}{suffix}", resource, where, needed, free, unit, []))
         at = stock.items.get(moid(at["parent"]))
     return checks or [Check(f"pool{suffix}", True, f"the limits of {pool.path} leave room")]
 
@@ -256,23 +258,8 @@ def _datastore(stock: Stock, group: list[Domain], size: CustomSize) -> Check:
     free = int(item["summary.freeSpace"]) // GIB
     if free < needed:
         evidence = [f"{needed // size.disk_gi_b} nodes of {size.disk_gi_b} GiB"]
-        return _lacking(name, "datastore-space", where, needed, free, "GiB", evidence)
+        return missing_room(name, "datastore-space", where, needed, free, "GiB", evidence)
     return Check(name, True, f"{free} GiB are free on {where}")
-
-
-def _lacking(name: str, resource: str, where: str, needed: int, free: int, unit: str, evidence: list[str]) -> Check:
-    unit = f" {unit}" if unit else ""
-    what = f"{where} has {free}{unit} of {resource} free; {needed}{unit} are needed."
-    if resource == "hosts":
-        what = f"No host of {where} can run machines now."
-    problem = ResourcesMissing(
-        what[0].upper() + what[1:],
-        reason=f"{resource}-missing",
-        evidence=evidence,
-        remedy=["Free some, add some, choose another placement, or choose smaller nodes (nodes.size)."],
-        fields={"resource": resource, "where": where, "needed": f"{needed}{unit}", "free": f"{free}{unit}"},
-    )
-    return Check(name, False, problem.what, problem)
 
 
 def _unusable(name: str, where: str, state: str) -> Check:
