@@ -46,6 +46,21 @@ def prefilter_for(literals: frozenset[str]) -> Prefilter:
     return HyperscanPrefilter(literals)
 
 
+class LinePatterns(Protocol):
+    def may_match(self, line: bytes) -> set[int] | None:
+        """The indexes of all patterns that may match in this line, and perhaps others; None: any may."""
+        ...
+
+
+def patterns_for(patterns: Sequence[str]) -> LinePatterns | None:
+    """For logs with many candidate lines; None where only `re` can tell."""
+    if find_spec("hyperscan") is None:
+        return None
+    from pcg.diagnosis.log_hyperscan import HyperscanPatterns
+
+    return HyperscanPatterns(patterns)
+
+
 class LiteralPrefilter:
     """One pass of a compiled trie over the block in lower case."""
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,12 +13,16 @@ from datetime import UTC, datetime
 from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import LogFile
 from pcg.diagnosis.log_lines import LogLine, parse_line
-from pcg.diagnosis.log_prefilter import literals_of, prefilter_for
+from pcg.diagnosis.log_prefilter import LinePatterns, literals_of, patterns_for, prefilter_for
 from pcg.diagnosis.log_rules import LogRules, Signature, Where, anywhere
 
 _KEEP = 4
 _MOST_KEYS = 20_000
 _MOST_FIELD = 256
+_MANY = 20_000
+"""candidate lines, after which it pays to compile all patterns into one"""
+_BACK = 4096
+"""bytes of a block that are looked through for the time of a line that has none"""
 
 Role = tuple[str, str, str]
 """what a hit speaks for: (scenario, cause, sign | cure), (scenario, "", open) or ("", milestone, milestone)"""
@@ -77,13 +82,16 @@ class LogScanner:
         self.files: list[LogFile] = []
         self.lines = 0
         self._now = now
-        self._uses = list(_uses(rules))
+        self.uses = list(_uses(rules))
+        """every signature, with what its hits speak for"""
         self._by_literal: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
         """a literal to look for: the uses that it may lead to, and what else the line must contain for each"""
-        for index, use in enumerate(self._uses):
+        for index, use in enumerate(self.uses):
             for first, others in literals_of(use.signature.pattern):
                 self._by_literal.setdefault(first, []).append((index, others))
         self._prefilter = prefilter_for(frozenset(literal.decode() for literal in self._by_literal))
+        self._patterns: LinePatterns | None = None
+        self._candidates = 0
         self._file: LogFile | None = None
         self._last_time: datetime | None = None
 
@@ -97,38 +105,63 @@ class LogScanner:
         assert self._file is not None
         counted, number = 0, first_line
         for start, end, literals in self._prefilter.lines(data):
-            number += data.count(b"\n", counted, start)
-            counted = start
-            self._look(data[start:end], number, literals)
+            indexes = self._indexes(data[start:end], literals)
+            if indexes:
+                number += data.count(b"\n", counted, start)
+                counted = start
+                self._look(data, start, end, number, indexes)
         self.lines += data.count(b"\n") + (not data.endswith(b"\n"))
 
-    def _look(self, raw: bytes, number: int, literals: set[bytes]) -> None:
-        assert self._file is not None
+    def _indexes(self, raw: bytes, literals: set[bytes]) -> list[int]:
+        """The uses that the line may be for, in order."""
         low = raw.lower()
-        indexes = sorted(
-            {
-                index
-                for literal in literals
-                for index, others in self._by_literal[literal]
-                if all(other in low for other in others)
-            }
-        )
+        indexes = {
+            index
+            for literal in literals
+            for index, others in self._by_literal[literal]
+            if all(other in low for other in others)
+        }
         if not indexes:
-            return
-        line = parse_line(raw, number, self._file, self._now)
-        self._last_time = line.time or self._last_time
+            return []
+        self._candidates += 1
+        if self._candidates == _MANY:
+            self._patterns = patterns_for([use.signature.pattern for use in self.uses])
+        if self._patterns is not None and (matching := self._patterns.may_match(raw)) is not None:
+            indexes &= matching
+        return sorted(indexes)
+
+    def _look(self, data: bytes, start: int, end: int, number: int, indexes: list[int]) -> None:
+        assert self._file is not None
+        line = parse_line(data[start:end], number, self._file, self._now)
+        when: datetime | None = None
         claimed = set[str]()
+        answers: dict[int, re.Match[str] | None] = {}  # several causes are cured by the same signature
         for index in indexes:
-            use = self._uses[index]
+            use = self.uses[index]
             scenario, _, what = use.role
             if what == "sign" and scenario in claimed:
                 continue  # the scenario's earlier cause explains the line
-            if (found := use.signature.matches(line)) is None or not use.speakers(line):
+            if id(use.signature) not in answers:
+                answers[id(use.signature)] = use.signature.matches(line)
+            if (found := answers[id(use.signature)]) is None or not use.speakers(line):
                 continue
             if what == "sign":
                 claimed.add(scenario)
+            when = when or self._time_of(line, data, start)
             fields = {name: text[:_MOST_FIELD] for name, text in found.groupdict().items() if text}
-            self._keep(use, Hit(line, self._last_time, fields))
+            self._keep(use, Hit(line, when, fields))
+
+    def _time_of(self, line: LogLine, data: bytes, start: int) -> datetime | None:
+        """Its own, or that of the line before it that has one. Only of lines that match, so that it does not depend on
+        which others the prefilter happened to let through."""
+        assert self._file is not None
+        time = line.time
+        before = data[max(0, start - _BACK) : start].splitlines()[-1:0:-1] if time is None else []
+        for earlier in before:
+            if (time := parse_line(earlier, 0, self._file, self._now).time) is not None:
+                break
+        self._last_time = time or self._last_time
+        return self._last_time
 
     def _keep(self, use: _Use, hit: Hit) -> None:
         target = hit.fields.get("target", "") if len(self.tallies) < _MOST_KEYS else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from log_cases import FOLDER, LogCase, log_cases, read_case, with_table
+from log_cases import FOLDER, NOW, LogCase, log_cases, read_case, with_table
 from pcg.cli.demo_faults import FAULTS
+from pcg.diagnosis import log_scan
 from pcg.diagnosis.describe import scenarios_page
 from pcg.diagnosis.engine import all_scenarios
 from pcg.diagnosis.log_engine import log_rules
-from pcg.diagnosis.log_prefilter import LiteralPrefilter, Prefilter, alternatives, literals_of, prefilter_for
+from pcg.diagnosis.log_files import log_file
+from pcg.diagnosis.log_lines import parse_line
+from pcg.diagnosis.log_prefilter import (
+    LiteralPrefilter,
+    Prefilter,
+    alternatives,
+    literals_of,
+    patterns_for,
+    prefilter_for,
+)
+from pcg.diagnosis.log_scan import LogScanner
 
 CASES = log_cases()
 DOCS = Path(__file__).parents[3] / "docs"
@@ -127,6 +139,65 @@ def test_the_prefilter_leaves_out_no_line_that_matches(make: Callable[[frozenset
                 assert any(one in within and all(o in raw for o in others) for one, others in literals_of(pattern))
                 checked += 1
     assert checked > 200
+
+
+def _patterns() -> list[str]:
+    return list(dict.fromkeys(use.signature.pattern for use in LogScanner(log_rules(), NOW).uses))
+
+
+@pytest.mark.skipif(patterns_for(["abc"]) is None, reason="Hyperscan has no package for this machine")
+def test_no_pattern_that_matches_a_message_is_left_out_for_its_line() -> None:
+    patterns = _patterns()
+    narrow = patterns_for(patterns)
+    assert narrow is not None
+    lines = {line for case in CASES for text in case.files.values() for line in text.splitlines()}
+    checked = left_out = 0
+    for line in sorted(lines):
+        raw = line.encode()
+        message = parse_line(raw, 1, log_file("var/log/syslog", 0.0), NOW).message
+        may = narrow.may_match(raw)
+        if may is None:
+            assert not line.isascii()
+            continue
+        for index, pattern in enumerate(patterns):
+            if re.search(pattern, message, re.IGNORECASE | re.ASCII):
+                assert index in may, (pattern, line)
+                checked += 1
+            else:
+                left_out += index not in may
+    assert checked > 500
+    assert left_out > 50 * checked  # or else it would be of no use
+
+
+@pytest.mark.skipif(patterns_for(["abc"]) is None, reason="Hyperscan has no package for this machine")
+@pytest.mark.parametrize(
+    ("pattern", "line", "may"),
+    [
+        (r"\bfoo", "2026-01-02T15:04:05Zfoo", True),  # the message begins within a word of its line
+        (r"^foo$", "stamp: foo", True),  # anchors are the message's
+        (r"a.{0,2}b", "a\u00e4\u00e4b", True),  # counted in characters
+        (r"(?P<one>x)y|(?P<two>x)z", "XZ", True),
+        (r"foo(?! bar)", "foo", True),
+        (r"foo", "fo", False),
+    ],
+)
+def test_what_a_scan_of_the_whole_line_cannot_tell_may_match(pattern: str, line: str, may: bool) -> None:
+    narrow = patterns_for([pattern, "something else"])
+    assert narrow is not None
+    found = narrow.may_match(line.encode())
+    assert (found is None or 0 in found) is may
+
+
+def test_many_lines_are_judged_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = b"".join(text.encode() for case in CASES for text in case.files.values())
+    tallies = []
+    for many in (1, 10**9):
+        monkeypatch.setattr(log_scan, "_MANY", many)
+        scanner = LogScanner(log_rules(), NOW)
+        scanner.begin(log_file("var/log/syslog", 0.0))
+        scanner.feed(1, block)
+        tallies.append(scanner.tallies)
+    assert tallies[0] == tallies[1]
 
 
 LITERALS = frozenset(
