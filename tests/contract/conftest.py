@@ -19,6 +19,7 @@ from pcg.cli.demo_stack import Stack
 from pcg.clouds.base import CloudTask, Connection, Login, MachineSpec, TaskState, marks_of
 from pcg.clouds.table import cloud_of
 from pcg.model.configuration import CloudKind, Configuration, CustomSize, parse_configuration
+from pcg.model.made_from import made_from
 from pcg.model.naming import instance_uuid, machine_mark, machine_name
 
 CLOUDS = [
@@ -59,9 +60,10 @@ class CloudLab:
         while (template := (await connection.ensure_template(configuration)).template) is None:
             await asyncio.sleep(0.05)
         instance = instance_uuid(gateway_id, 1, ordinal)
+        made = made_from(configuration, 1)
         return MachineSpec(
             name=machine_name(gateway_id, "contract", 1, ordinal),
-            marks=marks_of(gateway_id, machine_mark(1, ordinal), instance, f"10.10.20.{10 + ordinal}"),
+            marks=marks_of(gateway_id, machine_mark(1, ordinal), instance, f"10.10.20.{10 + ordinal}", made),
             placement=configuration.placement[0],
             template=template,
             hardware=CustomSize(cpus=4, memory_gi_b=4, disk_gi_b=60),

@@ -29,7 +29,8 @@ from pcg.clouds.base import (
 )
 from pcg.errors import Conflict, GiveUp, NotFound, TryAgain
 from pcg.model.configuration import Configuration
-from pcg.model.naming import MARK_ADDRESS, MARK_INSTANCE
+from pcg.model.made_from import parse_made_from
+from pcg.model.naming import MARK_ADDRESS, MARK_INSTANCE, MARK_MADE_FROM
 
 CREATE, START, DELETE, BOOT, INIT, IMPORT = 20.0, 3.0, 5.0, 12.0, 24.0, 15.0
 
@@ -198,8 +199,12 @@ class FakeConnection:
         return [task for task in self.cloud.tasks.values() if task.state is TaskState.RUNNING and task.machine_name]
 
     async def create_machine(self, gateway_id: str, spec: MachineSpec) -> CloudTask:
+        made_from = parse_made_from(spec.marks[MARK_MADE_FROM])
+        assert made_from is not None
+        assert made_from.hardware == (spec.hardware.cpus, spec.hardware.memory_gi_b)
+        address = spec.marks.get(MARK_ADDRESS)
         assert spec.marks == marks_of(
-            gateway_id, spec.marks["pcg.machine"], spec.marks[MARK_INSTANCE], spec.marks.get(MARK_ADDRESS)
+            gateway_id, spec.marks["pcg.machine"], spec.marks[MARK_INSTANCE], address, made_from
         )
         if any(machine.instance == spec.marks[MARK_INSTANCE] for machine in self.cloud.machines.values()):
             raise Conflict("in use", reason="instance-exists")
@@ -236,6 +241,7 @@ class FakeKubernetes:
     def __init__(self, cloud: FakeCloud) -> None:
         self._cloud = cloud
         self._members: set[str] = set()
+        self._removed: set[str] = set()
 
     @asynccontextmanager
     async def open(self, address: str, secrets: Any, certificate: Any) -> AsyncIterator[Any]:
@@ -268,7 +274,7 @@ class FakeKubernetes:
     # Of etcd's API; a member stays one until it is removed, dead or alive.
 
     async def members(self) -> dict[str, str]:
-        living = set(await self.nodes())
+        living = set(await self.nodes()) - self._removed
         self._members |= living
         if 2 * len(living) <= len(self._members):
             raise TryAgain("no majority", reason="etcd-refused", evidence=["etcdserver: no leader"])
@@ -276,6 +282,9 @@ class FakeKubernetes:
 
     async def remove(self, member: str) -> None:
         self._members.discard(member)
+        self._removed.add(member)
+        if 2 * len(self._members & set(await self.nodes())) <= len(self._members):
+            raise AssertionError("the quorum was given away")
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
         return {}

@@ -18,7 +18,15 @@ from enum import StrEnum
 from typing import Protocol
 
 from pcg.model.configuration import Configuration, CustomSize, Placement
-from pcg.model.naming import MARK_ADDRESS, MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE, parse_machine_mark
+from pcg.model.made_from import MadeFrom, parse_made_from
+from pcg.model.naming import (
+    MARK_ADDRESS,
+    MARK_GATEWAY,
+    MARK_INSTANCE,
+    MARK_MACHINE,
+    MARK_MADE_FROM,
+    parse_machine_mark,
+)
 
 
 class PowerState(StrEnum):
@@ -77,6 +85,11 @@ class ObservedMachine:
     def made_as(self) -> tuple[int, int] | None:
         """Incarnation and ordinal by its mark; None without a mark of ours."""
         return parse_machine_mark(self.marks.get(MARK_MACHINE, ""))
+
+    @property
+    def made_from(self) -> MadeFrom | None:
+        """By its mark; None of machines that an older version made."""
+        return parse_made_from(self.marks.get(MARK_MADE_FROM, ""))
 
     def belongs_to(self, gateway_id: str) -> bool:
         return self.marks.get(MARK_GATEWAY) == gateway_id and MARK_MACHINE in self.marks
@@ -220,7 +233,13 @@ class Cloud(Protocol):
         ...
 
 
-def marks_of(gateway_id: str, machine: str, instance: str, address: str | None = None) -> dict[str, str]:
+def marks_of(
+    gateway_id: str, machine: str, instance: str, address: str | None = None, made_from: MadeFrom | None = None
+) -> dict[str, str]:
     """`address`: its claim in a static pool."""
     marks = {MARK_GATEWAY: gateway_id, MARK_MACHINE: machine, MARK_INSTANCE: instance}
-    return marks if address is None else {**marks, MARK_ADDRESS: address}
+    if address is not None:
+        marks[MARK_ADDRESS] = address
+    if made_from is not None:
+        marks[MARK_MADE_FROM] = made_from.mark
+    return marks

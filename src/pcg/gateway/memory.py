@@ -31,6 +31,8 @@ class Slot(BaseModel):
     """how far it was seen to come; each change is told in an event"""
     task: str | None = None
     """the vendor's task in flight"""
+    replaces: int | None = None
+    """ordinal of the slot whose machine leaves once this one has joined (`steps.replacements`)"""
 
 
 class ClusterMemory(BaseModel):
@@ -44,7 +46,7 @@ class ClusterMemory(BaseModel):
     formed: bool = False
     """the API server has answered once: nodes made from now on join"""
     dismissed: list[int] = Field(default_factory=list)
-    """ordinals of machines that are too many and have left the cluster: the cleaner removes them"""
+    """ordinals of machines that have left the cluster, replaced or too many: the cleaner removes them"""
     fixed: dict[str, str] = Field(default_factory=dict)
     """what its first machine was made with and can never change (`model.cluster_changes.fixed_parts`)"""
     settled: str = ""
@@ -57,9 +59,22 @@ class ClusterMemory(BaseModel):
         return machine_mark(self.incarnation, slot.ordinal)
 
     @property
+    def seats(self) -> list[Slot]:
+        """As many as machines are wanted: the spare one is none, as long as that which it replaces is there."""
+        return [slot for slot in self.slots if slot.replaces is None]
+
+    @property
+    def spare(self) -> Slot | None:
+        """The one that is to replace another; there is never more than one."""
+        return next((slot for slot in self.slots if slot.replaces is not None), None)
+
+    @property
     def standing(self) -> list[Slot]:
-        """Those whose machine was asked for, whether it is there yet, still, or no more."""
-        return [slot for slot in self.slots if slot.phase != "wanted"]
+        """The seats whose machine was asked for, whether it is there yet, still, or no more."""
+        return [slot for slot in self.seats if slot.phase != "wanted"]
+
+    def slot(self, ordinal: int) -> Slot | None:
+        return next((slot for slot in self.slots if slot.ordinal == ordinal), None)
 
 
 class Memory:

@@ -44,7 +44,7 @@ def compose_status(
         incarnation=desired.incarnation,
         steps=ledger.reports() if wanted and memory.steps_generation == desired.generation else [],
         machines=[
-            *(_machine(item, desired, ledger) for item in observed),
+            *(_machine(item, desired, ledger, memory.cluster) for item in observed),
             *(_unseen(memory.cluster, observed, gateway_id, gateway_name) if wanted else ()),
         ],
         conditions=_conditions(memory, ledger, clock, cleaning_since, lost_since),
@@ -52,9 +52,10 @@ def compose_status(
     )
 
 
-def _machine(machine: ObservedMachine, desired: DesiredState, ledger: Ledger) -> MachineReport:
+def _machine(machine: ObservedMachine, desired: DesiredState, ledger: Ledger, cluster: ClusterMemory) -> MachineReport:
     mark = machine.made_as or (0, 0)
-    if desired.mode == "delete" or mark[0] < desired.incarnation:
+    dismissed = mark[0] == cluster.incarnation and mark[1] in cluster.dismissed
+    if desired.mode == "delete" or mark[0] < desired.incarnation or dismissed:
         state = MachineState.DELETING
     elif machine.power is not PowerState.ON:
         state = MachineState.STARTING

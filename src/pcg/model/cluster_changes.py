@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pcg.model.configuration import Configuration
+from pcg.model.made_from import MadeFrom, described, made_from
+
+_SIZE, _IMAGE = "nodes.size", "template.image"
 
 WAY_OUT = "Keep it as it is; or reset the gateway and configure it anew: then a new cluster is built."
 
@@ -21,13 +24,24 @@ class RefusedChange:
 
 
 def fixed_parts(configuration: Configuration) -> dict[str, str]:
-    """What kubeadm writes into every certificate and manifest when it builds a cluster, by the field's path."""
+    """By the field's path: what kubeadm writes into every certificate and manifest when it builds a cluster.
+
+    Without a shared control-plane address also what a machine is made from: the API server's address is the only
+    machine's own, so no other machine can take its place.
+    """
     network = configuration.network
-    return {
+    parts = {
         "network.controlPlaneAddress": network.control_plane_address or "",
         "network.podCidr": network.pod_cidr,
         "network.serviceCidr": network.service_cidr,
     }
+    if network.control_plane_address is None:
+        parts |= parts_of_machine(made_from(configuration, 0))
+    return parts
+
+
+def parts_of_machine(made: MadeFrom) -> dict[str, str]:
+    return {_SIZE: described(made.cpus, made.memory, made.disk), _IMAGE: made.image}
 
 
 def refused_change(machines: int, fixed: Mapping[str, str], wanted: Configuration) -> RefusedChange | None:
@@ -40,6 +54,12 @@ def refused_change(machines: int, fixed: Mapping[str, str], wanted: Configuratio
         return RefusedChange("nodes.count", why)
     for field, value in fixed_parts(wanted).items():
         before = fixed.get(field, value)
+        if before != value and field in (_SIZE, _IMAGE):
+            why = (
+                f"The cluster's machine was made with {before}. To replace it by one with {value}, both must stand "
+                "behind one network.controlPlaneAddress for a while, and the cluster was built without."
+            )
+            return RefusedChange(field, why)
         if before != value:
             why = f"The cluster was built with {field} {before or 'left out'}; every node's certificates name it."
             return RefusedChange(field, f"{why} It cannot become {value or 'none'}.")

@@ -10,6 +10,8 @@ MARK_MACHINE = "pcg.machine"
 MARK_INSTANCE = "pcg.instance"
 MARK_ADDRESS = "pcg.address"
 """the static address that the machine was given; machines by DHCP, and older ones, are without"""
+MARK_MADE_FROM = "pcg.made-from"
+"""hardware and image (`model.made_from`); machines of an older version are without"""
 
 _NAMESPACE = uuid.UUID("6f2f1f3e-3b54-4e0e-9a53-7d9b2f0f6a11")
 

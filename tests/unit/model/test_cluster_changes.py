@@ -55,3 +55,16 @@ def test_what_every_certificate_names_stays(field: str, value: str) -> None:
 
 def test_what_is_not_known_of_an_older_memory_does_not_stand_in_the_way() -> None:
     assert refused_change(1, {}, configuration(podCidr="172.20.0.0/16")) is None
+
+
+def test_another_size_or_image_needs_a_shared_address() -> None:
+    alone = {**DOCUMENT, "network": {}}
+    before = parse_configuration(alone)[0]
+    larger = {"nodes": {"count": 1, "size": "large"}}
+    for change, field in ((larger, "nodes.size"), ({"template": {"image": "newer"}}, "template.image")):
+        refused = refused_change(1, fixed_parts(before), parse_configuration(alone | change)[0])
+        assert refused is not None
+        assert refused.field == field
+        assert "controlPlaneAddress" in refused.why
+        shared = parse_configuration(DOCUMENT | change)[0]
+        assert refused_change(1, fixed_parts(configuration()), shared) is None

@@ -39,6 +39,10 @@ RESTART_SECONDS = 10.0
 """after which a kubelet starts a static pod again that could not listen"""
 
 
+_CLOCK_RESOLUTION = 1e-6
+"""seconds"""
+
+
 class Node:
     """`start_api` and `run` belong to one boot; `close` closes what listens and leaves etcd."""
 
@@ -135,7 +139,8 @@ class Node:
             wait: float | None = None
             if cluster.available and address not in cluster.address_holders:
                 wait = cluster.address_free_at.get(address, 0.0) - self._environment.clock.monotonic()
-                if wait <= 0:
+                # A rest that is smaller than the clock can tell would be waited for without end in simulated time.
+                if wait < _CLOCK_RESOLUTION:
                     cluster.address_holders[address] = self.name
                     wait = await self._announce(address)
             await event_or_time(changed, self._environment.clock, wait)

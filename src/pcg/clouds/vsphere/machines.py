@@ -17,7 +17,7 @@ from pcg.clouds.vsphere.inventory import Place, Properties, folders_down, moid, 
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import Conflict, GiveUp
-from pcg.model.naming import MARK_ADDRESS, MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE
+from pcg.model.naming import MARK_ADDRESS, MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE, MARK_MADE_FROM
 
 MACHINE_PATHS = [
     "name",
@@ -38,7 +38,7 @@ NAME_BEGINS = "pcg-"
 """as `model.naming.machine_name` makes them"""
 NOTE_HAS = "of a private cloud gateway"
 """as `templates.clone_spec` writes it into the annotation"""
-_MARKS = (MARK_GATEWAY, MARK_MACHINE, MARK_INSTANCE, MARK_ADDRESS)
+_MARKS = (MARK_GATEWAY, MARK_MACHINE, MARK_INSTANCE, MARK_ADDRESS, MARK_MADE_FROM)
 _POWER = {"poweredOn": PowerState.ON, "poweredOff": PowerState.OFF, "suspended": PowerState.SUSPENDED}
 
 

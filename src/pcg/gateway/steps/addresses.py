@@ -27,7 +27,7 @@ async def assign_addresses(situation: Situation) -> Outcome:
         for slot in cluster.slots[situation.configuration.nodes.count :]:
             cluster.slots.remove(slot)
             situation.addresses.let_go(slot.address)
-    while len(cluster.slots) < situation.configuration.nodes.count:
+    while len(cluster.seats) < situation.configuration.nodes.count:
         new_slot(situation)
     forget_what_does_not_hold(situation)
     await _demand_free_control_plane_address(situation)

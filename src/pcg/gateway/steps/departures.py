@@ -1,7 +1,7 @@
-"""What a machine that is gone leaves behind in the cluster: its seat in etcd's quorum and its Node object.
+"""What a machine that goes leaves behind in the cluster: its seat in etcd's quorum and its Node object.
 
 Both are removed before another machine takes its place: with the dead member still counted, each loss would bring the
-cluster nearer to having no majority. Called by the step `machines`.
+cluster nearer to having no majority. Called by the step `machines` and its `replacements`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,17 @@ REBUILD = (
 )
 
 
-async def take_leave(situation: Situation, name: str) -> None:
-    """Raises Unreachable or TryAgain, to come back later, and AskPerson (`cluster-lost`) without a majority."""
+GONE = "Its machine is gone"
+
+
+async def take_leave(situation: Situation, name: str, because: str = GONE) -> None:
+    """Safe to call again.
+
+    Raises Unreachable or TryAgain, to come back later, and AskPerson (`cluster-lost`) without a majority.
+    """
     others = [address for machine in situation.machines if machine.name != name and (address := _address(machine))]
     try:
-        await _leave_etcd(situation, name, others)
+        await _leave_etcd(situation, name, others, because)
     except TryAgain as error:
         slots = len(situation.cluster.slots)
         if 2 * len(situation.machines) > slots:
@@ -38,7 +44,7 @@ async def take_leave(situation: Situation, name: str) -> None:
         return
     async with situation.kubernetes(situation.api_address, situation.secrets, situation.certificate()) as api:
         await api.delete_node(name)
-    situation.tell("NodeRemoved", "Its machine is gone, so its Node object was removed.", machine=name)
+    situation.tell("NodeRemoved", f"{because}, so its Node object was removed.", machine=name)
 
 
 def _address(machine: ObservedMachine) -> str | None:
@@ -46,7 +52,7 @@ def _address(machine: ObservedMachine) -> str | None:
     return machine.address or machine.marks.get(MARK_ADDRESS)
 
 
-async def _leave_etcd(situation: Situation, name: str, others: list[str]) -> None:
+async def _leave_etcd(situation: Situation, name: str, others: list[str], because: str) -> None:
     """Asks the members that are left, one after the other, until one answers."""
     unheard: Unreachable | None = None
     for address in others:
@@ -57,8 +63,9 @@ async def _leave_etcd(situation: Situation, name: str, others: list[str]) -> Non
                 member = (await etcd.members()).get(name)
                 if member is not None:
                     await etcd.remove(member)
-                    message = "Its machine is gone, so it was removed from etcd's members."
-                    situation.tell("EtcdMemberRemoved", message, Severity.WARNING, machine=name)
+                    severity = Severity.WARNING if because == GONE else Severity.INFO
+                    message = f"{because}, so it was removed from etcd's members."
+                    situation.tell("EtcdMemberRemoved", message, severity, machine=name)
                 return
         except Unreachable as error:
             unheard = error

@@ -12,7 +12,9 @@ from pcg.gateway.memory import Slot
 from pcg.gateway.steps.addresses import claim_addresses, forget_what_does_not_hold, new_slot
 from pcg.gateway.steps.departures import REBUILD, take_leave
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
+from pcg.gateway.steps.replacements import adopt_spare, drop_useless_spare, is_newer, replace_next, replacing
 from pcg.model.configuration import MOST_NODES, Placement
+from pcg.model.made_from import made_from
 from pcg.model.naming import instance_uuid
 from pcg.model.states import Severity
 from pcg.nodes.cloud_config import NodePlan, meta_data, user_data
@@ -30,6 +32,10 @@ async def machines(situation: Situation) -> Outcome:
     forget_what_does_not_hold(situation)
     waits: list[Wait] = []
     first_error: PcgError | None = None
+    try:
+        await drop_useless_spare(situation)
+    except PcgError as error:
+        first_error = error  # told, but what the other machines need goes on: it may be what this lacks
     for slot in list(situation.cluster.slots):
         name = situation.name_of(slot)
         try:
@@ -46,12 +52,15 @@ async def machines(situation: Situation) -> Outcome:
             continue
         if wait:
             waits.append(wait)
+    doing = replacing(situation)
     if first_error is not None:
+        first_error.evidence += [doing] if doing else []
         raise first_error
     if not waits:
-        return await _dismiss_surplus(situation, found) or Done()
+        return await _dismiss_surplus(situation, found) or await replace_next(situation) or Done()
     soonest = min((wait.retry_after for wait in waits if wait.retry_after is not None), default=None)
-    return Wait("; ".join(wait.task for wait in waits), soonest)
+    tasks = "; ".join(wait.task for wait in waits)
+    return Wait(f"{doing}: {tasks}" if doing else tasks, soonest)
 
 
 async def _dismiss_surplus(situation: Situation, found: dict[int, ObservedMachine]) -> Wait | None:
@@ -60,8 +69,9 @@ async def _dismiss_surplus(situation: Situation, found: dict[int, ObservedMachin
     Only once all others stand, and never while a newer desired state might want more than this one: three is the most.
     """
     cluster = situation.cluster
-    surplus = sorted(found.keys() - {slot.ordinal for slot in cluster.slots})
-    if not surplus or not cluster.formed or len(cluster.slots) < MOST_NODES:
+    unknown = found.keys() - {slot.ordinal for slot in cluster.slots}
+    surplus = sorted(ordinal for ordinal in unknown if not is_newer(situation, found[ordinal]))
+    if not surplus or not cluster.formed or len(cluster.seats) < MOST_NODES:
         return None
     machine = found[surplus[0]]
     await take_leave(situation, machine.name)
@@ -83,9 +93,13 @@ def _adopt(situation: Situation, found: dict[int, ObservedMachine]) -> None:
         cluster.next_ordinal = max(cluster.next_ordinal, ordinal + 1)
         empty = next((slot for slot in cluster.slots if slot.ordinal not in found and slot.task is None), None)
         if empty is not None:
+            if cluster.spare is not None and cluster.spare.replaces == empty.ordinal:
+                cluster.spare.replaces = ordinal
             empty.ordinal, empty.phase = ordinal, "made"
-        elif len(cluster.slots) < situation.configuration.nodes.count:
+        elif len(cluster.seats) < situation.configuration.nodes.count:
             cluster.slots.append(Slot(ordinal=ordinal, kind="init" if ordinal == 1 else "join", phase="made"))
+        else:
+            adopt_spare(situation, found[ordinal])
 
 
 async def _still_under_way(situation: Situation, slot: Slot, name: str) -> bool:
@@ -143,8 +157,10 @@ async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:
         slot.task, slot.phase = under_way.id, "creating"
         return _under_way(slot, name)
     if slot.phase in ("made", "started", "up", "lost"):
-        slot = await _replacement(situation, slot, name)
-        name = situation.name_of(slot)
+        new = await _replacement(situation, slot, name)
+        if new is None:
+            return None
+        slot, name = new, situation.name_of(new)
     if slot.kind == "join" and situation.api_address is None:
         # A joining node is told the API server's address: without a shared one it must be known first.
         return Wait("waiting for the first node's address")
@@ -163,10 +179,10 @@ async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:
     return _under_way(slot, name)
 
 
-async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
+async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot | None:
     """A machine that was there is gone: a new one under a new ordinal, unless it was all of a cluster.
 
-    The lost one leaves the cluster first (`departures`).
+    The lost one leaves the cluster first (`departures`). None when a spare machine takes its seat.
     """
     cluster = situation.cluster
     if slot.phase != "lost":
@@ -174,7 +190,7 @@ async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
         situation.tell(
             "MachineDeletedOutside", "The machine is gone; someone else removed it.", Severity.WARNING, machine=name
         )
-    if cluster.formed and len(cluster.slots) == 1:
+    if cluster.formed and slot.replaces is None and len(cluster.slots) == 1:
         raise AskPerson(
             "The gateway cluster is lost: its only machine is gone.",
             reason="cluster-lost",
@@ -185,7 +201,12 @@ async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot:
         await take_leave(situation, name)
     cluster.slots.remove(slot)
     situation.addresses.let_go(slot.address)
-    return new_slot(situation)
+    if cluster.spare is not None and cluster.spare.replaces == slot.ordinal:
+        cluster.spare.replaces = None
+        return None
+    new = new_slot(situation)
+    new.replaces = slot.replaces
+    return new
 
 
 def _name_is_taken(situation: Situation, slot: Slot, name: str, error: Conflict) -> None:
@@ -221,7 +242,9 @@ def _spec(situation: Situation, slot: Slot, name: str) -> MachineSpec:
     mark = situation.cluster.mark_of(slot)
     return MachineSpec(
         name=name,
-        marks=marks_of(situation.gateway_id, mark, instance, address),
+        marks=marks_of(
+            situation.gateway_id, mark, instance, address, made_from(configuration, situation.desired.generation)
+        ),
         placement=_placement(situation, slot),
         template=situation.cluster.template,
         hardware=configuration.nodes.hardware,
@@ -231,9 +254,10 @@ def _spec(situation: Situation, slot: Slot, name: str) -> MachineSpec:
 
 
 def _placement(situation: Situation, slot: Slot) -> Placement:
-    """Nodes are spread over the failure domains in turn."""
-    domains = situation.configuration.placement
-    return domains[situation.cluster.slots.index(slot) % len(domains)]
+    """Nodes are spread over the failure domains in turn; a spare goes where the one is that it replaces."""
+    domains, cluster = situation.configuration.placement, situation.cluster
+    seat = slot if slot.replaces is None else cluster.slot(slot.replaces) or slot
+    return domains[cluster.slots.index(seat) % len(domains)]
 
 
 def _under_way(slot: Slot, name: str) -> Wait:

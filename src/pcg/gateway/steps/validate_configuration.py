@@ -5,7 +5,7 @@ from __future__ import annotations
 from pcg.errors import AskPerson, InvalidInput
 from pcg.gateway.steps.outcome import Done, Outcome, Situation
 from pcg.model.address_plan import check_plan
-from pcg.model.cluster_changes import WAY_OUT, refused_change
+from pcg.model.cluster_changes import WAY_OUT, RefusedChange, refused_change
 from pcg.model.configuration import Configuration, Proxy
 from pcg.network.proxies import parse_proxies
 from pcg.sealing.boxes import Credentials, open_credentials
@@ -31,13 +31,17 @@ def check_change(situation: Situation) -> None:
     cluster = situation.cluster
     refused = refused_change(len(cluster.standing), cluster.fixed, situation.configuration)
     if refused is not None:
-        raise AskPerson(
-            f"The cluster cannot be changed so: {refused.field}.",
-            reason="needs-reset",
-            cause=refused.why,
-            remedy=[WAY_OUT],
-            fields={"field": refused.field},
-        )
+        raise needs_reset(refused)
+
+
+def needs_reset(refused: RefusedChange) -> AskPerson:
+    return AskPerson(
+        f"The cluster cannot be changed so: {refused.field}.",
+        reason="needs-reset",
+        cause=refused.why,
+        remedy=[WAY_OUT],
+        fields={"field": refused.field},
+    )
 
 
 def check_addresses(configuration: Configuration) -> None:

@@ -10,7 +10,7 @@ from pcg.gateway.cleaning import sort_out
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.machines import LOOK_AGAIN_SECONDS, machines
 from pcg.gateway.steps.outcome import Done, Wait
-from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE, instance_uuid
+from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE, MARK_MADE_FROM, instance_uuid
 from unit.gateway.reconciler.making import DOCUMENT, GATEWAY, SHARED, THREE, machine, name_of, situation, static
 
 pytestmark = pytest.mark.looptime
@@ -32,7 +32,12 @@ async def test_a_machine_is_made_with_its_marks_in_the_creating_call() -> None:
     assert await machines(made.situation) == Wait(f"making {name_of(1)}")
     (spec,) = made.cloud.made
     instance = instance_uuid(GATEWAY, 1, 1)
-    assert spec.marks == {MARK_GATEWAY: GATEWAY, MARK_MACHINE: "1/1", MARK_INSTANCE: instance}
+    assert spec.marks == {
+        MARK_GATEWAY: GATEWAY,
+        MARK_MACHINE: "1/1",
+        MARK_INSTANCE: instance,
+        MARK_MADE_FROM: "1 4,4,60 spectro-templates/node",
+    }
     assert (spec.name, spec.template) == (name_of(1), "template-1")
     assert made.told == [("MachineCreating", name_of(1))]
 
