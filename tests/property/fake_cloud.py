@@ -304,7 +304,9 @@ class FakeKubernetes:
 
 
 def _commands(cloud: FakeCloud, machine: ObservedMachine) -> list[str]:
-    return [f'"{item[1]}"' for item in yaml.safe_load(cloud.specs[machine.id].user_data)["runcmd"]]
+    return [
+        f'"{item[1]}"' for item in yaml.safe_load(cloud.specs[machine.id].user_data)["runcmd"] if item[0] == "kubeadm"
+    ]
 
 
 def _id() -> str:

@@ -129,8 +129,7 @@ def _cluster(configuration: Configuration) -> Iterator[Flow]:
         yield Flow(INSTALLER, NODES, "2379", "TCP", "etcd: takes out a member whose machine is lost")
         yield Flow(NODES, NODES, "2379-2380", "TCP", "etcd: clients and peers")
         yield Flow(NODES, NODES, "10250", "TCP", "kubelet: logs, exec, metrics")
-        unknown = (("any", "any", f"pod network {configuration.kubernetes.cni}: see its documentation"),)
-        for port, protocol, why in _POD_NETWORKS.get(configuration.kubernetes.cni.lower(), unknown):
+        for port, protocol, why in _POD_NETWORKS[configuration.kubernetes.cni]:
             yield Flow(NODES, NODES, port, protocol, why)
     if configuration.kubernetes.registry:
         registry, registry_port = _target(f"https://{configuration.kubernetes.registry}", "kubernetes.registry")

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from pcg.errors import InvalidInput
 from pcg.model.address_plan import Ip, check_plan
+from pcg.model.kubernetes_releases import POD_NETWORKS, Release, release_of
 
 _HOST_LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
 
@@ -104,6 +105,37 @@ def _domain(text: str) -> str:
     if not all(_HOST_LABEL.match(label) for label in text.removesuffix(".").split(".")):
         raise ValueError(f"{text!r} is not a domain")
     return text
+
+
+def _time_server(text: str) -> str:
+    if ":" in text:
+        return str(ipaddress.IPv6Address(text))
+    _check_host(text)
+    return text
+
+
+def _version(text: str) -> str:
+    release_of(text)
+    return text
+
+
+def _pod_network(text: str) -> str:
+    plain = text.strip().lower()
+    if plain not in POD_NETWORKS:
+        raise ValueError(f"{text!r} is not one of {', '.join(POD_NETWORKS)}")
+    return plain
+
+
+def _registry(text: str) -> str:
+    """HOST[:PORT][/PATH], as it begins an image's name."""
+    plain = strip_scheme(text)[0]
+    if not plain:
+        return ""
+    host, *path = plain.split("/")
+    split_host_port(host, 443)
+    if not all(re.fullmatch(r"[a-z0-9]+([._-]+[a-z0-9]+)*", part) for part in path):
+        raise ValueError(f"{text!r} is not a registry: HOST[:PORT][/PATH] in small letters")
+    return plain
 
 
 Address = Annotated[str, Field(max_length=300), AfterValidator(_address)]
@@ -251,7 +283,9 @@ class Addresses(Part):
 class Network(Part):
     addresses: Addresses = Addresses(dhcp=DhcpAddresses())
     name_servers: list[IpAddress] = Field(default_factory=list, max_length=8)
-    ntp_servers: list[Annotated[str, Field(max_length=253)]] = Field(default_factory=list, max_length=8)
+    ntp_servers: list[Annotated[str, Field(max_length=253), AfterValidator(_time_server)]] = Field(
+        default_factory=list, max_length=8
+    )
     control_plane_address: IpAddress | None = None
     """the address of the API server for all nodes; None: the first control-plane node's own address"""
     pod_cidr: Cidr = "192.168.0.0/16"
@@ -272,9 +306,15 @@ class Proxy(Part):
 
 
 class Kubernetes(Part):
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")] = "1.30"
-    cni: Annotated[str, Field(max_length=64)] = "calico"
-    registry: Annotated[str, Field(max_length=512)] = ""
+    version: Annotated[str, Field(max_length=16, pattern=r"^\d+\.\d+(\.\d+)?$"), AfterValidator(_version)] = "1.30"
+    """a minor release stands for its patch level in `model.kubernetes_releases`"""
+    cni: Annotated[str, Field(max_length=64), AfterValidator(_pod_network)] = "calico"
+    registry: Annotated[str, Field(max_length=512), AfterValidator(_registry)] = ""
+    """HOST[:PORT][/PATH] of the images of kubeadm and kube-vip, instead of where they are published"""
+
+    @property
+    def release(self) -> Release:
+        return release_of(self.version)
 
 
 class Configuration(Part):

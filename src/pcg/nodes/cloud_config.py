@@ -1,7 +1,8 @@
 """The two cloud-init documents of a machine: user data (what to become) and meta data (who and where it is).
 
 https://cloudinit.readthedocs.io/en/latest/reference/datasources/vmware.html The step `machines` puts them into guest
-info. Nothing in them is secret for longer than the cluster's bootstrap token lives, but for the keys of its CAs.
+info; user data is taken out again once the machine has joined, meta data stays, since cloud-init reads it at each boot.
+What both need of the node image stands in docs/node-image.md.
 """
 
 from __future__ import annotations
@@ -13,10 +14,20 @@ import yaml
 
 from pcg import __version__
 from pcg.model.configuration import Configuration, DhcpAddresses
-from pcg.nodes import kubeadm, manifests
+from pcg.nodes import control_plane_address, kubeadm, manifests, proxy
 from pcg.nodes.pki import ClusterSecrets
 
 KUBEADM_FILE = "/run/kubeadm/kubeadm.yaml"
+JET_FILE = "/etc/kubernetes/addons/jet.yaml"
+POD_NETWORK_FOLDER = "/usr/share/pcg/cni"
+"""in the node image: a manifest for each pod network, NAME.yaml"""
+POD_CIDR_PLACEHOLDER = "__POD_CIDR__"
+"""in those manifests: replaced by `network.podCidr`"""
+MODULES_FILE = "/etc/modules-load.d/kubernetes.conf"
+KERNEL_MODULES = ("overlay", "br_netfilter")
+SYSCTL_FILE = "/etc/sysctl.d/99-kubernetes.conf"
+SYSCTLS = ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+"""each must be 1: https://kubernetes.io/docs/setup/production-environment/container-runtimes/"""
 
 
 @dataclass(frozen=True)
@@ -31,28 +42,28 @@ class NodePlan:
     """the console's CA, for jet"""
     jet_template: str = field(default_factory=lambda: manifests.jet_manifest_template(__version__), repr=False)
     """jet's manifest as the console's release gives it, or else this version's own"""
+    ordinal: int = 1
+    """the machine's number, from which its bootstrap token follows"""
+    joining: tuple[int, ...] = ()
+    """for the first node: the numbers of the machines that join while it is still being made"""
 
 
 def user_data(plan: NodePlan, configuration: Configuration, secrets: ClusterSecrets) -> str:
     """`#cloud-config` YAML."""
-    command = "init" if plan.join is None else "join"
-    run: list[list[str]] = [["kubeadm", command, "--config", KUBEADM_FILE]]
-    if plan.join is None:
-        run.append(
-            [
-                *["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"],
-                *["apply", "-f", "/etc/kubernetes/addons/jet.yaml"],
-            ]
-        )
     document: dict[str, Any] = {
         "hostname": plan.name,
         "manage_etc_hosts": "localhost",
+        "ssh_pwauth": False,
         "ssh_authorized_keys": configuration.ssh_keys,
         "write_files": _files(plan, configuration, secrets),
-        "runcmd": run,
+        "runcmd": _commands(plan, configuration),
     }
+    if not configuration.ssh_keys:
+        del document["ssh_authorized_keys"]
     if configuration.network.ntp_servers:
-        document["ntp"] = {"enabled": True, "servers": configuration.network.ntp_servers}
+        # By name: cloud-init would else take what it finds first, and install a package where it finds none.
+        servers = configuration.network.ntp_servers
+        document["ntp"] = {"enabled": True, "ntp_client": "chrony", "servers": servers}
     return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False)
 
 
@@ -69,6 +80,8 @@ def meta_data(name: str, instance: str, configuration: Configuration, address: s
         name_servers["search"] = search
     if static is None or address is None:
         ethernet["dhcp4"] = True
+        # Clones of one template may share a machine id, from which the client's id would else be made.
+        ethernet["dhcp-identifier"] = "mac"
     else:
         ethernet["dhcp4"] = False
         ethernet["addresses"] = [f"{address}/{static.prefix}"]
@@ -85,6 +98,33 @@ def meta_data(name: str, instance: str, configuration: Configuration, address: s
     )
 
 
+def _commands(plan: NodePlan, configuration: Configuration) -> list[list[str]]:
+    """One script in this order; cloud-init goes on after a command that failed."""
+    run = [
+        ["swapoff", "-a"],
+        ["modprobe", "-a", *KERNEL_MODULES],
+        ["sysctl", "--system"],
+        # Without it the kubelet would not come back with the machine.
+        ["systemctl", "enable", "containerd", "kubelet"],
+    ]
+    if configuration.proxy.ca:
+        run.append(["update-ca-certificates"])
+    if configuration.proxy.ca or proxy.drop_in(configuration):
+        run += [["systemctl", "daemon-reload"], ["systemctl", "restart", "containerd"]]
+    if plan.join is not None:
+        return [*run, ["kubeadm", "join", "--config", KUBEADM_FILE]]
+    pod_network = f"{POD_NETWORK_FOLDER}/{configuration.kubernetes.cni}.yaml"
+    run += [
+        ["kubeadm", "init", "--config", KUBEADM_FILE],
+        ["sed", "-i", f"s|{POD_CIDR_PLACEHOLDER}|{configuration.network.pod_cidr}|g", pod_network],
+        ["kubectl", "--kubeconfig", control_plane_address.ADMIN, "apply", "-f", pod_network],
+        ["kubectl", "--kubeconfig", control_plane_address.ADMIN, "apply", "-f", JET_FILE],
+    ]
+    if configuration.network.control_plane_address:
+        run.append(control_plane_address.after_init())  # last: the address is away while its pod starts anew
+    return run
+
+
 def _files(plan: NodePlan, configuration: Configuration, secrets: ClusterSecrets) -> list[dict[str, str]]:
     files = [
         _file("/etc/kubernetes/pki/ca.crt", secrets.ca_certificate, "0644"),
@@ -96,31 +136,39 @@ def _files(plan: NodePlan, configuration: Configuration, secrets: ClusterSecrets
         _file("/etc/kubernetes/pki/front-proxy-ca.key", secrets.front_proxy_ca_key),
         _file("/etc/kubernetes/pki/etcd/ca.crt", secrets.etcd_ca_certificate, "0644"),
         _file("/etc/kubernetes/pki/etcd/ca.key", secrets.etcd_ca_key),
+        _file(MODULES_FILE, "".join(f"{name}\n" for name in KERNEL_MODULES), "0644"),
+        _file(SYSCTL_FILE, "".join(f"{name} = 1\n" for name in SYSCTLS), "0644"),
     ]
+    first = plan.join is None
     if plan.join is None:
-        files.append(_file(KUBEADM_FILE, kubeadm.init_configuration(plan.name, configuration, secrets)))
-        way = configuration.proxy
-        proxies = {
-            "PCG_HTTP_PROXY": way.http,
-            "PCG_HTTPS_PROXY": way.https,
-            "PCG_NO_PROXY": ",".join(way.no),
-            "PCG_PROXY_CA_PEM": way.ca,
-        }
-        jet = manifests.jet_manifest(plan.jet_template, plan.endpoint, plan.ca_pem, proxies)
-        files.append(_file("/etc/kubernetes/addons/jet.yaml", jet))
+        ordinals = (plan.ordinal, *plan.joining)
+        files.append(_file(KUBEADM_FILE, kubeadm.init_configuration(plan.name, configuration, secrets, ordinals)))
+        files.append(_file(JET_FILE, _jet(plan, configuration)))
     else:
-        files.append(_file(KUBEADM_FILE, kubeadm.join_configuration(plan.name, plan.join, secrets)))
+        joining = kubeadm.join_configuration(plan.name, configuration, secrets, plan.join, plan.ordinal)
+        files.append(_file(KUBEADM_FILE, joining))
     shared = configuration.network.control_plane_address
     if shared:
-        files.append(_file("/etc/kubernetes/manifests/kube-vip.yaml", manifests.kube_vip_manifest(shared)))
-    proxy = configuration.proxy
-    if proxy.http or proxy.https:
-        lines = {"HTTP_PROXY": proxy.http, "HTTPS_PROXY": proxy.https, "NO_PROXY": ",".join(proxy.no)}
-        text = "".join(f'{name}="{value}"\n' for name, value in lines.items() if value)
-        files.append(_file("/etc/systemd/system/containerd.service.d/proxy.env", text))
-    if proxy.ca:
-        files.append(_file("/usr/local/share/ca-certificates/pcg-proxy.crt", proxy.ca, "0644"))
+        kube_vip = control_plane_address.manifest(shared, configuration.kubernetes.registry, first=first)
+        files.append(_file(control_plane_address.MANIFEST_FILE, kube_vip))
+        files.append(_file(control_plane_address.HOSTS_FILE, control_plane_address.HOSTS, "0644"))
+    drop_in = proxy.drop_in(configuration)
+    if drop_in:
+        files.append(_file(proxy.DROP_IN, drop_in))
+    if configuration.proxy.ca:
+        files.append(_file(proxy.CA_FILE, configuration.proxy.ca, "0644"))
     return files
+
+
+def _jet(plan: NodePlan, configuration: Configuration) -> str:
+    way = configuration.proxy
+    proxies = {
+        "PCG_HTTP_PROXY": way.http,
+        "PCG_HTTPS_PROXY": way.https,
+        "PCG_NO_PROXY": ",".join(way.no),
+        "PCG_PROXY_CA_PEM": way.ca,
+    }
+    return manifests.jet_manifest(plan.jet_template, plan.endpoint, plan.ca_pem, proxies)
 
 
 def _file(path: str, content: str, permissions: str = "0600") -> dict[str, str]:

@@ -1,11 +1,9 @@
-"""Kubernetes manifests that a node is given: jet's, and kube-vip's static pod for the control-plane address.
+"""Jet's Kubernetes manifest, which the first node applies.
 
 Used by `cloud_config.py`; the gateway's step `jet-installed` uses the names.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import yaml
 
@@ -93,36 +91,3 @@ def jet_manifest(template: str, endpoint: str, ca_pem: str, proxies: dict[str, s
         ) from None
     container["env"] = kept + [{"name": name, "value": value} for name, value in values.items() if value]
     return yaml.safe_dump_all(documents, sort_keys=False)
-
-
-def kube_vip_manifest(address: str) -> str:
-    """A static pod that holds the control-plane address on one node by ARP and lease (https://kube-vip.io)."""
-    environment = {
-        "address": address,
-        "port": "6443",
-        "vip_arp": "true",
-        "cp_enable": "true",
-        "cp_namespace": "kube-system",
-        "vip_leaderelection": "true",
-    }
-    pod: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "kube-vip", "namespace": "kube-system"},
-        "spec": {
-            "hostNetwork": True,
-            "containers": [
-                {
-                    "name": "kube-vip",
-                    "image": "ghcr.io/kube-vip/kube-vip:v0.8.9",
-                    "imagePullPolicy": "IfNotPresent",
-                    "args": ["manager"],
-                    "env": [{"name": name, "value": value} for name, value in environment.items()],
-                    "securityContext": {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}},
-                    "volumeMounts": [{"name": "kubeconfig", "mountPath": "/etc/kubernetes/admin.conf"}],
-                }
-            ],
-            "volumes": [{"name": "kubeconfig", "hostPath": {"path": "/etc/kubernetes/admin.conf"}}],
-        },
-    }
-    return yaml.safe_dump(pod, sort_keys=False)

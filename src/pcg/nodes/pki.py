@@ -33,8 +33,8 @@ OWN_LIFETIME = timedelta(hours=48)
 RENEW_OWN_SECONDS = 20 * 3600.0
 """after which the gateway makes another, in monotonic time: its clock may be wrong, or jump"""
 
-TOKEN_LIFETIME = "1h0m0s"  # noqa: S105 - a duration
-"""of the bootstrap token"""
+TOKEN_LIFETIME = timedelta(hours=1)
+"""of a bootstrap token; it is deleted as soon as its machine has joined"""
 
 _TOKEN_ALPHABET = string.digits + string.ascii_lowercase
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -51,7 +51,14 @@ class ClusterSecrets:
     front_proxy_ca_certificate: str
     front_proxy_ca_key: str = field(repr=False)
     service_account_key: str = field(repr=False)
-    bootstrap_token: str = field(repr=False)
+    token_key: bytes = field(repr=False)
+    """from which each machine's bootstrap token follows"""
+
+    def bootstrap_token(self, ordinal: int) -> str:
+        """The token with which the machine of this number joins, and no other: it is deleted once that has joined."""
+        drawn = HKDF(hashes.SHA256(), length=22, salt=b"pcg cluster", info=f"bootstrap token {ordinal}".encode())
+        letters = "".join(_TOKEN_ALPHABET[value % len(_TOKEN_ALPHABET)] for value in drawn.derive(self.token_key))
+        return f"{letters[:6]}.{letters[6:]}"
 
     @property
     def service_account_public_key(self) -> str:
@@ -88,7 +95,6 @@ def cluster_secrets(seed: bytes, gateway_id: str, incarnation: int) -> ClusterSe
     ca_certificate, ca_key = authority("ca", "kubernetes")
     etcd_certificate, etcd_key = authority("etcd ca", "etcd-ca")
     front_certificate, front_key = authority("front proxy ca", "front-proxy-ca")
-    token = "".join(_TOKEN_ALPHABET[value % len(_TOKEN_ALPHABET)] for value in derive("bootstrap token", 22))
     return ClusterSecrets(
         ca_certificate=ca_certificate,
         ca_key=ca_key,
@@ -97,7 +103,7 @@ def cluster_secrets(seed: bytes, gateway_id: str, incarnation: int) -> ClusterSe
         front_proxy_ca_certificate=front_certificate,
         front_proxy_ca_key=front_key,
         service_account_key=_pem(_key(derive("service account", 48))),
-        bootstrap_token=f"{token[:6]}.{token[6:]}",
+        token_key=derive("bootstrap tokens", 32),
     )
 
 

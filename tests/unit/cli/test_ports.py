@@ -80,8 +80,8 @@ def test_what_a_configuration_adds_and_takes_away(tmp_path: Path) -> None:
     }  # fmt: skip
     one = rows(tmp_path, changed("nodes.count", 1))
     assert not [row for row in one if row[:2] == ("nodes", "nodes")]
-    other = rows(tmp_path, changed("kubernetes", {"cni": "homemade", "registry": "registry.example.com:5000/pcg"}))
-    assert {("nodes", "nodes", "any", "any"), ("nodes", "registry registry.example.com", "5000", "TCP")} <= other
+    other = rows(tmp_path, changed("kubernetes", {"cni": "Antrea", "registry": "registry.example.com:5000/pcg"}))
+    assert {("nodes", "nodes", "6081", "UDP"), ("nodes", "registry registry.example.com", "5000", "TCP")} <= other
     port = rows(tmp_path, changed("vcenter.address", "vcenter.example.com:8443"))
     assert ("installer", "vCenter vcenter.example.com", "8443", "TCP") in port
 

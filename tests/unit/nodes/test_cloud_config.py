@@ -9,12 +9,19 @@ import yaml
 
 from pcg import __version__
 from pcg.model.configuration import Configuration, parse_configuration
-from pcg.nodes import manifests
-from pcg.nodes.cloud_config import KUBEADM_FILE, NodePlan, meta_data, user_data
+from pcg.nodes import control_plane_address, manifests, proxy
+from pcg.nodes.cloud_config import KUBEADM_FILE, MODULES_FILE, SYSCTL_FILE, NodePlan, meta_data, user_data
 from pcg.nodes.pki import cluster_secrets
 
 SECRETS = cluster_secrets(b"s" * 32, "gateway-1", 1)
 SHARED = "127.64.0.9"
+PREPARATION = [
+    ["swapoff", "-a"],
+    ["modprobe", "-a", "overlay", "br_netfilter"],
+    ["sysctl", "--system"],
+    ["systemctl", "enable", "containerd", "kubelet"],
+]
+KERNEL = {MODULES_FILE, SYSCTL_FILE}
 JET = "/etc/kubernetes/addons/jet.yaml"
 KUBE_VIP = "/etc/kubernetes/manifests/kube-vip.yaml"
 PKI = {
@@ -67,16 +74,19 @@ def test_the_first_node_initialises_the_cluster_and_applies_jet() -> None:
     document = first()
     assert document["hostname"] == "node-1"
     assert document["runcmd"] == [
+        *PREPARATION,
         ["kubeadm", "init", "--config", KUBEADM_FILE],
+        ["sed", "-i", "s|__POD_CIDR__|192.168.0.0/16|g", "/usr/share/pcg/cni/calico.yaml"],
+        ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "apply", "-f", "/usr/share/pcg/cni/calico.yaml"],
         ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "apply", "-f", JET],
     ]
-    assert set(files(document)) == PKI | {KUBEADM_FILE, JET}
+    assert set(files(document)) == PKI | KERNEL | {KUBEADM_FILE, JET}
 
 
 def test_a_further_node_joins_and_brings_no_jet() -> None:
     document = second()
-    assert document["runcmd"] == [["kubeadm", "join", "--config", KUBEADM_FILE]]
-    assert set(files(document)) == PKI | {KUBEADM_FILE}
+    assert document["runcmd"] == [*PREPARATION, ["kubeadm", "join", "--config", KUBEADM_FILE]]
+    assert set(files(document)) == PKI | KERNEL | {KUBEADM_FILE}
 
 
 def test_every_node_gets_the_clusters_ca_and_keys_which_only_root_may_read() -> None:
@@ -90,7 +100,7 @@ def test_every_node_gets_the_clusters_ca_and_keys_which_only_root_may_read() -> 
         assert found["/etc/kubernetes/pki/front-proxy-ca.key"] == SECRETS.front_proxy_ca_key
         modes = {entry["path"]: entry["permissions"] for entry in document["write_files"]}
         public = {path for path, mode in modes.items() if mode != "0600"}
-        assert public == {path for path in PKI if path.endswith(".crt")}
+        assert public == {path for path in PKI if path.endswith(".crt")} | KERNEL
         assert {entry["owner"] for entry in document["write_files"]} == {"root:root"}
 
 
@@ -100,9 +110,10 @@ def test_init_names_the_node_the_networks_and_the_token() -> None:
     assert init["nodeRegistration"]["name"] == "node-1"
     assert init["nodeRegistration"]["taints"] == []  # or jet would find no place
     (token,) = init["bootstrapTokens"]
-    assert (token["token"], token["ttl"]) == (SECRETS.bootstrap_token, "1h0m0s")
+    assert (token["token"], token["ttl"]) == (SECRETS.bootstrap_token(1), "3600s")
     assert cluster["networking"] == {"podSubnet": "10.20.0.0/16", "serviceSubnet": "10.30.0.0/16"}
-    assert cluster["kubernetesVersion"] == f"v{configuration().kubernetes.version}"
+    assert cluster["kubernetesVersion"] == "v1.30.14"  # kubeadm refuses a version without its patch level
+    assert (cluster["etcd"]["local"]["imageTag"], cluster["dns"]["imageTag"]) == ("3.5.15-0", "v1.11.3")
     assert "controlPlaneEndpoint" not in cluster
     assert "imageRepository" not in cluster
 
@@ -112,7 +123,7 @@ def test_join_pins_the_ca_and_waits_longer_than_a_first_node_takes() -> None:
     token = join["discovery"]["bootstrapToken"]
     assert token["apiServerEndpoint"] == f"{SHARED}:6443"
     assert token["caCertHashes"] == [SECRETS.ca_hash]
-    assert token["token"] == SECRETS.bootstrap_token
+    assert token["token"] == SECRETS.bootstrap_token(1)
     assert "unsafeSkipCAVerification" not in token
     assert join["discovery"]["timeout"] == "15m0s"
     assert join["controlPlane"] == {"localAPIEndpoint": {"bindPort": 6443}}
@@ -130,8 +141,57 @@ def test_a_control_plane_address_is_announced_by_every_node() -> None:
 
 
 def test_a_registry_of_ones_own_serves_the_images() -> None:
-    document = first(kubernetes={"registry": "registry.test/k8s"})
-    assert kubeadm(document)["ClusterConfiguration"]["imageRepository"] == "registry.test/k8s"
+    registry: dict[str, Any] = {"kubernetes": {"registry": "registry.test/k8s"}}
+    shared: dict[str, Any] = {"network": {"controlPlaneAddress": SHARED}}
+    documents = kubeadm(first(**registry))
+    assert documents["ClusterConfiguration"]["imageRepository"] == "registry.test/k8s"
+    assert documents["InitConfiguration"]["nodeRegistration"]["imagePullPolicy"] == "IfNotPresent"
+    pod = yaml.safe_load(files(first(**registry, **shared))[KUBE_VIP])
+    assert pod["spec"]["containers"][0]["image"] == "registry.test/k8s/kube-vip:v0.8.9"
+
+
+def test_without_a_registry_kubeadm_pulls_nothing() -> None:
+    assert kubeadm(first())["InitConfiguration"]["nodeRegistration"]["imagePullPolicy"] == "Never"
+    assert kubeadm(second())["JoinConfiguration"]["nodeRegistration"]["imagePullPolicy"] == "Never"
+
+
+def test_kube_vip_is_the_super_administrator_on_the_first_node_until_init_is_over() -> None:
+    """https://github.com/kube-vip/kube-vip/issues/684"""
+    sections: dict[str, Any] = {"nodes": {"count": 3}, "network": {"controlPlaneAddress": SHARED}}
+
+    def kubeconfig(document: dict[str, Any]) -> str:
+        volumes = yaml.safe_load(files(document)[KUBE_VIP])["spec"]["volumes"]
+        (volume,) = [volume["hostPath"] for volume in volumes if volume["name"] == "kubeconfig"]
+        assert volume["type"] == "File"  # else the kubelet makes a folder where kubeadm wants to write a file
+        return str(volume["path"])
+
+    assert kubeconfig(first(**sections)) == "/etc/kubernetes/super-admin.conf"
+    assert kubeconfig(second(**sections)) == "/etc/kubernetes/admin.conf"
+    _, what, how, file = first(**sections)["runcmd"][-1]
+    assert (what, file) == ("-i", KUBE_VIP)
+    _, before, after, _ = how.split("|")
+    changed = files(first(**sections))[KUBE_VIP].replace(before, after)
+    assert changed == files(second(**sections))[KUBE_VIP]
+    assert ["sed"] not in [command[:1] for command in second(**sections)["runcmd"]]
+    assert files(second(**sections))[control_plane_address.HOSTS_FILE] == "127.0.0.1 localhost kubernetes\n"
+
+
+def test_the_pod_network_is_the_chosen_one_and_gets_its_networks_range() -> None:
+    run = first(kubernetes={"cni": "flannel"}, network={"podCidr": "10.20.0.0/16"})["runcmd"]
+    file = "/usr/share/pcg/cni/flannel.yaml"
+    assert ["sed", "-i", "s|__POD_CIDR__|10.20.0.0/16|g", file] in run
+    assert ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "apply", "-f", file] in run
+
+
+def test_each_machine_has_a_token_of_its_own_and_the_first_knows_those_that_join_beside_it() -> None:
+    wanted = configuration(nodes={"count": 3}, network={"controlPlaneAddress": SHARED})
+    making = NodePlan("node-1", None, "https://c", "PEM", ordinal=1, joining=(2, 3))
+    known = kubeadm(parsed(user_data(making, wanted, SECRETS)))["InitConfiguration"]["bootstrapTokens"]
+    joining = NodePlan("node-3", f"{SHARED}:6443", "https://c", "PEM", ordinal=3)
+    own = kubeadm(parsed(user_data(joining, wanted, SECRETS)))["JoinConfiguration"]["discovery"]["bootstrapToken"]
+    tokens = [entry["token"] for entry in known]
+    assert len(set(tokens)) == 3
+    assert own["token"] == tokens[2] == SECRETS.bootstrap_token(3)
 
 
 def test_jets_manifest_makes_its_namespace_before_its_deployment() -> None:
@@ -185,24 +245,51 @@ def test_no_manifest_carries_a_secret_and_no_document_the_vcenters_account() -> 
 
 def test_the_bootstrap_token_stands_in_the_kubeadm_file_alone() -> None:
     for document in (first(), second()):
-        holding = [path for path, content in files(document).items() if SECRETS.bootstrap_token in content]
+        holding = [path for path, content in files(document).items() if SECRETS.bootstrap_token(1) in content]
         assert holding == [KUBEADM_FILE]
 
 
 def test_the_proxy_is_given_to_the_container_runtime_with_its_ca() -> None:
-    proxy = {"http": "http://proxy.test:3128", "no": ["127.64.0.0/10", ".lab.test"], "ca": "PROXY PEM"}
-    found = files(first(proxy=proxy))
-    lines = found["/etc/systemd/system/containerd.service.d/proxy.env"].splitlines()
-    assert 'HTTP_PROXY="http://proxy.test:3128"' in lines
-    assert any(line.startswith("NO_PROXY=") and "127.64.0.0/10,.lab.test" in line for line in lines)
-    assert found["/usr/local/share/ca-certificates/pcg-proxy.crt"] == "PROXY PEM"
+    given = {"http": "http://proxy.test:3128", "no": ["127.64.0.0/10", ".lab.test"], "ca": "PROXY PEM"}
+    document = first(proxy=given)
+    section, *lines = files(document)[proxy.DROP_IN].splitlines()
+    assert section == "[Service]"
+    assert lines == [
+        'Environment="HTTP_PROXY=http://proxy.test:3128"',
+        'Environment="NO_PROXY=127.64.0.0/10,.lab.test,localhost,127.0.0.0/8,::1,.svc,.cluster.local,'
+        '192.168.0.0/16,10.96.0.0/12"',
+    ]
+    assert files(document)["/usr/local/share/ca-certificates/pcg-proxy.crt"] == "PROXY PEM"
+    taken_up = [["update-ca-certificates"], ["systemctl", "daemon-reload"], ["systemctl", "restart", "containerd"]]
+    begin = document["runcmd"].index(taken_up[0])
+    assert document["runcmd"][begin : begin + 3] == taken_up
+    assert document["runcmd"][begin + 3][0] == "kubeadm"
+
+
+def test_the_nodes_and_their_shared_address_are_not_asked_through_the_proxy() -> None:
+    static = {"range": "10.10.20.10-10.10.20.20", "prefix": 24, "gateway": "10.10.20.1"}
+    network = {"addresses": {"static": static}, "controlPlaneAddress": "10.10.20.5"}
+    found = proxy.not_through_proxy(configuration(network=network, proxy={"https": "http://proxy.test:3128"}))
+    assert {"10.10.20.0/24", "10.10.20.5"} <= set(found)
+
+
+def test_what_a_proxys_password_may_hold_means_nothing_to_systemd() -> None:
+    """systemd.syntax(7): quotes and backslashes; systemd.unit(5): % begins a specifier."""
+    found = proxy.drop_in(configuration(proxy={"https": 'http://me:a%20b"c\\d@proxy.test:3128'})) or ""
+    assert 'Environment="HTTPS_PROXY=http://me:a%%20b\\"c\\\\d@proxy.test:3128"' in found.splitlines()
+
+
+def test_without_a_proxy_the_container_runtime_is_left_as_it_is() -> None:
+    assert proxy.DROP_IN not in files(first())
+    assert not [command for command in first()["runcmd"] if "containerd" in command and "enable" not in command]
 
 
 def test_keys_and_time_servers_are_passed_on_and_absent_when_there_are_none() -> None:
     document = first(sshKeys=["ssh-ed25519 AAAA me"], network={"ntpServers": ["127.64.0.3"]})
     assert document["ssh_authorized_keys"] == ["ssh-ed25519 AAAA me"]
-    assert document["ntp"] == {"enabled": True, "servers": ["127.64.0.3"]}
-    assert "ntp" not in first()
+    assert document["ntp"] == {"enabled": True, "ntp_client": "chrony", "servers": ["127.64.0.3"]}
+    assert document["ssh_pwauth"] is False
+    assert not {"ntp", "ssh_authorized_keys"} & first().keys()
 
 
 def test_the_same_machine_gets_the_same_documents() -> None:
@@ -222,7 +309,7 @@ def test_meta_data_says_who_the_machine_is_and_asks_for_dhcp() -> None:
     text = meta_data("node-1", "instance-1", configuration(), None)
     document = yaml.safe_load(text)
     assert (document["instance-id"], document["local-hostname"]) == ("instance-1", "node-1")
-    assert ethernet(text) == {"match": {"name": "e*"}, "dhcp4": True}
+    assert ethernet(text) == {"match": {"name": "e*"}, "dhcp4": True, "dhcp-identifier": "mac"}
 
 
 def test_meta_data_gives_a_static_address_with_prefix_gateway_and_name_servers() -> None:

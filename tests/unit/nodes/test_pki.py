@@ -19,7 +19,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
 
 def parts(secrets: ClusterSecrets) -> set[str]:
-    found = {secrets.ca_certificate, secrets.ca_key, secrets.service_account_key, secrets.bootstrap_token}
+    found = {secrets.ca_certificate, secrets.ca_key, secrets.service_account_key, secrets.bootstrap_token(1)}
     return found | {secrets.ca_hash}
 
 
@@ -34,7 +34,7 @@ def test_the_same_cluster_gets_the_same_bytes_every_time() -> None:
 def test_the_derivation_does_not_change_from_version_to_version() -> None:
     """A gateway that is updated must still hold the keys of the cluster that it made."""
     digest = hashlib.sha256("".join(sorted(parts(SECRETS))).encode()).hexdigest()
-    assert (SECRETS.bootstrap_token, digest[:16]) == ("m733a8.ahqpd36y1llzwi7s", "2d4147a1c72ea952")
+    assert (SECRETS.bootstrap_token(1), digest[:16]) == ("hxebuu.z9rt944iu7mpf79u", "f32a7df3923a537f")
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_the_ca_hash_is_the_digest_of_the_public_key() -> None:
 
 @pytest.mark.parametrize("number", range(5))
 def test_the_bootstrap_token_has_kubeadms_form(number: int) -> None:
-    token = cluster_secrets(SEED, "gateway", number).bootstrap_token
+    token = cluster_secrets(SEED, "gateway", number).bootstrap_token(1)
     assert re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", token)
 
 
 def test_nothing_secret_is_shown_when_the_secrets_are_printed() -> None:
     shown = repr(SECRETS) + repr(client_certificate(SECRETS, NOW))
     assert "PRIVATE" not in shown
-    assert SECRETS.bootstrap_token not in shown
+    assert SECRETS.bootstrap_token(1) not in shown
 
 
 def test_a_client_certificate_is_an_administrators_signed_by_the_ca() -> None:

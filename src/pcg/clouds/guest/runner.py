@@ -27,6 +27,7 @@ from pcg.clouds.guest.durations import GuestDurations
 from pcg.clouds.guest.environment import HYPERVISOR_RETRY_SECONDS, Environment
 from pcg.clouds.guest.guest import Guest
 from pcg.clouds.guest.hypervisor import GuestMachine, Hypervisor
+from pcg.clouds.guest.node_image import lay_out
 from pcg.errors import TryAgain
 
 _log = logging.getLogger(__name__)
@@ -123,7 +124,9 @@ class MachineRunner:
         identity = folder / f".{IDENTITY_FILE}"
         identity.write_text(json.dumps({"id": machine.id, "instance": machine.instance}))
         identity.replace(folder / IDENTITY_FILE)
-        return MachineDisk(folder)
+        disk = MachineDisk(folder)
+        lay_out(disk)
+        return disk
 
     def _disks(self) -> dict[str, MachineDisk]:
         """Those that exist, by the machine's id: also of machines that were deleted while no runner ran."""

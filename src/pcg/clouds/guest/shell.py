@@ -1,10 +1,12 @@
 """The commands that a simulated machine can run: kubeadm, kubectl apply, and what a script needs beside them.
 
+What prepares a kernel or services that a simulated machine does not have succeeds and does nothing.
 Anything else is "not found" with 127, as on a machine that lacks it. Called by the guest for each entry of runcmd.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -19,6 +21,10 @@ from pcg.clouds.guest.kubernetes_api.resources import by_kind
 from pcg.clouds.guest.kubernetes_api.status import StatusError
 from pcg.clouds.guest.logs import GuestLogs
 from pcg.errors import InvalidInput
+
+_WITHOUT_EFFECT = frozenset({"swapoff", "modprobe", "sysctl", "systemctl", "update-ca-certificates"})
+_REPLACEMENT = re.compile(r"s\|([^|\\]+)\|([^|\\&]*)\|g?")
+"""of sed, with texts that are no expressions"""
 
 
 class Shell:
@@ -50,7 +56,9 @@ class Shell:
             return await self._kubeadm(arguments)
         if program == "kubectl":
             return self._kubectl(arguments)
-        if program in ("true", ":"):
+        if program == "sed":
+            return self._sed(arguments)
+        if program in ("true", ":") or program in _WITHOUT_EFFECT:
             return 0
         if program == "false":
             return 1
@@ -108,6 +116,21 @@ class Shell:
                 self._logs.output(f"{shown} configured")
         except StatusError as error:
             return self._fail(f'Error from server ({error.reason}): error when creating "{path}": {error.message}')
+        return 0
+
+    def _sed(self, arguments: list[str]) -> int:
+        """`sed -i 's|FROM|TO|g' FILE` alone."""
+        wanted = _REPLACEMENT.fullmatch(arguments[1]) if len(arguments) == 3 and arguments[0] == "-i" else None
+        if wanted is None:
+            return self._fail(f"sed: {' '.join(arguments)!r}: only -i 's|FROM|TO|g' FILE is known here")
+        try:
+            text = self._disk.read(arguments[2])
+        except InvalidInput as error:
+            return self._fail(f"sed: {error.what}")
+        if text is None:
+            return self._fail(f"sed: can't read {arguments[2]}: No such file or directory")
+        mode = self._disk.path(arguments[2]).stat().st_mode
+        self._disk.write(arguments[2], text.replace(wanted[1], wanted[2]), mode)
         return 0
 
     def _fail(self, line: str) -> int:

@@ -22,7 +22,7 @@ from .lab import SECRETS, Lab, node_machine, running_lab
 
 CLUSTER_INFO = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
 KUBEADM_CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
-TOKEN_SECRET = f"/api/v1/namespaces/kube-system/secrets/bootstrap-token-{SECRETS.bootstrap_token[:6]}"
+TOKEN_SECRET = f"/api/v1/namespaces/kube-system/secrets/bootstrap-token-{SECRETS.bootstrap_token(1)[:6]}"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OTHER = cluster_secrets(b"s" * 32, "gateway-2", 1)
 
@@ -39,14 +39,14 @@ async def test_a_joining_node_may_read_what_joining_needs_and_nothing_else(tmp_p
     async with running_lab(tmp_path, LoopClock()) as lab:
         lab.hypervisor.put(node_machine(1))
         await lab.nodes_are_ready()
-        bearer = f"Bearer {SECRETS.bootstrap_token}"
+        bearer = f"Bearer {SECRETS.bootstrap_token(1)}"
         for path in (CLUSTER_INFO, KUBEADM_CONFIG):
             assert (await ask(lab, path, authorization=bearer)).status_code == 200
         for path in ("/api/v1/nodes", "/api/v1/secrets", TOKEN_SECRET, "/api/v1/namespaces/kube-system/configmaps"):
             answer = await ask(lab, path, authorization=bearer)
             assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")
         answer = await ask(lab, KUBEADM_CONFIG, "DELETE", authorization=bearer)
-        user = f"system:bootstrap:{SECRETS.bootstrap_token[:6]}"
+        user = f"system:bootstrap:{SECRETS.bootstrap_token(1)[:6]}"
         assert answer.json()["message"] == (
             f'configmaps "kubeadm-config" is forbidden: User "{user}" cannot delete resource "configmaps" '
             'in the namespace "kube-system"'
@@ -72,10 +72,10 @@ async def test_nobody_in_particular_may_read_the_cluster_info_and_health(tmp_pat
     "authorization",
     [
         "Bearer abcdef.0123456789abcdef",
-        f"Bearer {SECRETS.bootstrap_token}x",
-        f"Bearer {SECRETS.bootstrap_token[:7]}",
-        f"Bearer {SECRETS.bootstrap_token[:6]}",
-        f"Basic {SECRETS.bootstrap_token}",
+        f"Bearer {SECRETS.bootstrap_token(1)}x",
+        f"Bearer {SECRETS.bootstrap_token(1)[:7]}",
+        f"Bearer {SECRETS.bootstrap_token(1)[:6]}",
+        f"Basic {SECRETS.bootstrap_token(1)}",
         "Bearer",
         "Bearer .",
     ],
@@ -119,7 +119,7 @@ async def test_another_clusters_certificate_is_refused_before_any_request(tmp_pa
 def store_with(**changes: str) -> ObjectStore:
     store = ObjectStore(lambda: NOW, lambda: None, lambda: None)
     store.create("namespaces", {"metadata": {"name": "kube-system"}})
-    secret = token_secret(SECRETS.bootstrap_token, NOW + timedelta(hours=1))
+    secret = token_secret(SECRETS.bootstrap_token(1), NOW + timedelta(hours=1))
     secret["stringData"] |= changes
     store.create("secrets", secret, "kube-system")
     return store
@@ -139,7 +139,7 @@ def store_with(**changes: str) -> ObjectStore:
     ],
 )
 def test_a_bootstrap_token_is_what_its_secret_says(changes: dict[str, str], after: timedelta, good: bool) -> None:
-    store, header = store_with(**changes), f"Bearer {SECRETS.bootstrap_token}"
+    store, header = store_with(**changes), f"Bearer {SECRETS.bootstrap_token(1)}"
     if good:
         assert authenticate(None, header, store, NOW + after).groups == ("system:bootstrappers",)
         return
@@ -150,15 +150,15 @@ def test_a_bootstrap_token_is_what_its_secret_says(changes: dict[str, str], afte
 
 def test_a_secret_of_another_type_is_no_token() -> None:
     store = store_with()
-    name = f"bootstrap-token-{SECRETS.bootstrap_token[:6]}"
+    name = f"bootstrap-token-{SECRETS.bootstrap_token(1)[:6]}"
     store.patch("secrets", name, {"type": "Opaque"}, "kube-system")
     with pytest.raises(StatusError):
-        authenticate(None, f"Bearer {SECRETS.bootstrap_token}", store, NOW)
+        authenticate(None, f"Bearer {SECRETS.bootstrap_token(1)}", store, NOW)
 
 
 def test_the_tokens_secret_is_written_as_kubeadm_writes_it() -> None:
-    secret = store_with().get("secrets", f"bootstrap-token-{SECRETS.bootstrap_token[:6]}", "kube-system")
+    secret = store_with().get("secrets", f"bootstrap-token-{SECRETS.bootstrap_token(1)[:6]}", "kube-system")
     data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
     assert secret["type"] == "bootstrap.kubernetes.io/token"
-    assert f"{data['token-id']}.{data['token-secret']}" == SECRETS.bootstrap_token
+    assert f"{data['token-id']}.{data['token-secret']}" == SECRETS.bootstrap_token(1)
     assert data["expiration"] == "2026-01-01T01:00:00Z"

@@ -61,7 +61,7 @@ async def test_a_wrong_token_is_never_accepted(tmp_path: Path) -> None:
     async with running_lab(tmp_path, LoopClock()) as lab:
         await first_node(lab)
         machine = given(node_machine(2, 3), replace_in_file(KUBEADM_FILE, "15m0s", "1m0s"))
-        change = replace_in_file(KUBEADM_FILE, SECRETS.bootstrap_token, OTHER.bootstrap_token)
+        change = replace_in_file(KUBEADM_FILE, SECRETS.bootstrap_token(1), OTHER.bootstrap_token(1))
         lab.hypervisor.put(given(machine, change))
         assert await nodes_after(lab, 100) == ["node-1"]
         assert "HTTP 401: the bootstrap token is not accepted" in lab.output("node-2")
@@ -102,7 +102,7 @@ async def test_without_pinned_hashes_joining_is_refused_as_unsafe(tmp_path: Path
     [
         (f"apiServerEndpoint: {SHARED}:6443", "apiServerEndpoint: ''", "APIServerEndpoint is not set"),
         ("kind: JoinConfiguration", "kind: ResetConfiguration", "no JoinConfiguration kind was found"),
-        (f"token: {SECRETS.bootstrap_token}", "token: x", "the bootstrap token is not of the form"),
+        (f"token: {SECRETS.bootstrap_token(1)}", "token: x", "the bootstrap token is not of the form"),
         ("timeout: 15m0s", "timeout: 15", 'time: invalid duration "15"'),
         ("bootstrapToken:", "bootstrapToken: []\n  other:", "APIServerEndpoint is not set"),
     ],
