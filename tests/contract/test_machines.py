@@ -105,6 +105,23 @@ async def test_a_started_machine_boots_and_reports_its_address(cloud_lab: CloudL
     assert again.state is TaskState.DONE
 
 
+async def test_user_data_is_taken_out_of_a_running_machine_once_and_for_all(
+    cloud_lab: CloudLab, connection: Connection
+) -> None:
+    machine = await started(connection, await made(connection, await cloud_lab.spec(connection)))
+    assert machine.holds_user_data
+    task = await ended(connection, await connection.clear_user_data(machine))
+    assert (task.state, task.kind) == (TaskState.DONE, "reconfigure"), task.error
+    async with cloud_lab.connect() as another:  # whoever has forgotten it sees it at the machine
+        seen = await only(another)
+        assert (seen.holds_user_data, seen.marks, seen.power) == (False, machine.marks, PowerState.ON)
+        again = await another.clear_user_data(seen)
+        assert again.state is TaskState.DONE
+    await removed(connection, seen)
+    gone = await connection.clear_user_data(machine)
+    assert gone.state is TaskState.DONE
+
+
 async def test_a_running_machine_is_removed_and_removing_it_again_is_no_error(
     cloud_lab: CloudLab, connection: Connection
 ) -> None:
@@ -126,6 +143,8 @@ async def test_a_persons_copy_is_listed_but_never_removed(cloud_lab: CloudLab, c
     assert not copy.genuine
     with pytest.raises(GiveUp):
         await connection.delete_machine(copy)
+    with pytest.raises(GiveUp):
+        await connection.clear_user_data(copy)
     assert copy_id in [item["id"] for item in await cloud_lab.lab.machines()]
 
 

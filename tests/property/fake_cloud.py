@@ -216,6 +216,9 @@ class FakeConnection:
     async def start_machine(self, machine: ObservedMachine) -> CloudTask:
         return self.cloud.begin("start", machine.name, START, lambda: self.cloud.start(machine.id))
 
+    async def clear_user_data(self, machine: ObservedMachine) -> CloudTask:
+        return CloudTask("none", TaskState.DONE, "reconfigure", machine.name)
+
     async def delete_machine(self, machine: ObservedMachine) -> CloudTask:
         if not machine.genuine:
             raise GiveUp("not ours")
@@ -292,8 +295,11 @@ class FakeKubernetes:
     async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
         return self._cloud.secrets.get(name)
 
-    async def put_secret(self, namespace: str, name: str, data: dict[str, bytes]) -> None:
+    async def put_secret(self, namespace: str, name: str, data: dict[str, bytes], *, kind: str = "Opaque") -> None:
         self._cloud.secrets[name] = data
+
+    async def delete_secret(self, namespace: str, name: str) -> None:
+        self._cloud.secrets.pop(name, None)
 
     async def pods(self, namespace: str) -> list[dict[str, Any]]:
         ready = "jet-token" in self._cloud.secrets

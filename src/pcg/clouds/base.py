@@ -75,6 +75,8 @@ class ObservedMachine:
     cluster_tools: bool | None = None
     """whether the guest agent reports; None where the cloud does not tell"""
     foreign_disks: Sequence[str] = ()
+    holds_user_data: bool = False
+    """whether whoever may read its settings can still read what it was made from (`MachineSpec.user_data`)"""
 
     @property
     def genuine(self) -> bool:
@@ -102,7 +104,7 @@ class CloudTask:
     id: str
     state: TaskState
     kind: str
-    """create, start, delete, import, or the vendor's own word for others"""
+    """create, start, delete, import, reconfigure, or the vendor's own word for others"""
     machine_name: str = ""
     progress: int | None = None
     """percent"""
@@ -198,6 +200,11 @@ class Connection(Protocol):
 
     async def start_machine(self, machine: ObservedMachine) -> CloudTask:
         """Power on, after mending hardware that differs from the wanted. Success when it runs already."""
+        ...
+
+    async def clear_user_data(self, machine: ObservedMachine) -> CloudTask:
+        """Take the user data out of the machine's settings; meta data stays, cloud-init needs it at each boot. Success
+        when none is there any more, or the machine is gone. Refuses (GiveUp) a machine that is not genuine."""
         ...
 
     async def delete_machine(self, machine: ObservedMachine) -> CloudTask:

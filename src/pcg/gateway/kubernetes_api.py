@@ -57,13 +57,13 @@ class KubernetesApi:
             return None
         return {key: base64.b64decode(value) for key, value in (body.get("data") or {}).items()}
 
-    async def put_secret(self, namespace: str, name: str, data: dict[str, bytes]) -> None:
-        """Make it or replace it."""
+    async def put_secret(self, namespace: str, name: str, data: dict[str, bytes], *, kind: str = "Opaque") -> None:
+        """Make it or replace it; `kind` is the Secret's type."""
         path = f"/api/v1/namespaces/{namespace}/secrets"
         body = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "type": "Opaque",
+            "type": kind,
             "metadata": {"name": name, "namespace": namespace},
             "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
         }
@@ -71,6 +71,9 @@ class KubernetesApi:
             await self._json("PUT", f"{path}/{name}", body)
         else:
             await self._json("POST", path, body)
+
+    async def delete_secret(self, namespace: str, name: str) -> None:
+        await self._json("DELETE", f"/api/v1/namespaces/{namespace}/secrets/{name}", missing=True)
 
     async def pods(self, namespace: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = (await self._json("GET", f"/api/v1/namespaces/{namespace}/pods"))["items"]

@@ -47,6 +47,8 @@ class ClusterMemory(BaseModel):
     """the API server has answered once: nodes made from now on join"""
     dismissed: list[int] = Field(default_factory=list)
     """ordinals of machines that have left the cluster, replaced or too many: the cleaner removes them"""
+    clearing: dict[str, str] = Field(default_factory=dict)
+    """the vendor's task that takes out its user data, by machine"""
     fixed: dict[str, str] = Field(default_factory=dict)
     """what its first machine was made with and can never change (`model.cluster_changes.fixed_parts`)"""
     settled: str = ""

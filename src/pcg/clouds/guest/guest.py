@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 from pcg.clouds.guest.cloud_init_modules import run_module, semaphore, write_network
 from pcg.clouds.guest.cluster import Cluster
@@ -23,6 +24,7 @@ from pcg.clouds.guest.user_data import (
     MetaData,
     UserData,
     commands_to_run,
+    delivered,
     files_to_write,
     parse_meta_data,
     parse_user_data,
@@ -36,7 +38,7 @@ class Guest:
     """One boot of one machine."""
 
     def __init__(self, machine: GuestMachine, disk: MachineDisk, environment: Environment) -> None:
-        self._machine = machine
+        self._machine = replace(machine, user_data=delivered(machine.user_data), meta_data=delivered(machine.meta_data))
         self._disk = disk
         self._environment = environment
         self._logs = GuestLogs(disk.folder, environment.clock, environment.speed)
@@ -135,10 +137,14 @@ class Guest:
     async def _run_commands(self, instance: str, wanted: UserData) -> None:
         """One script, as cloud-init makes it: it goes on after a command that failed; its code is the last one's."""
         done = semaphore(instance, "scripts_user")
-        if wanted.run_commands is None or self._disk.exists(done):
+        # The script lies on the disk from the first boot on: by the next the user data may have been taken away.
+        script = semaphore(instance, "runcmd")
+        if wanted.run_commands is not None and not self._disk.exists(script):
+            self._disk.write(script, json.dumps(wanted.run_commands, default=str))
+        if not self._disk.exists(script) or self._disk.exists(done):
             return
         try:
-            commands = commands_to_run(wanted.run_commands)
+            commands = commands_to_run(json.loads(self._disk.read(script) or "[]"))
         except InvalidInput as error:
             self._logs.cloud_init("cc_runcmd.py", "WARNING", f"Failed to shellify runcmd: {error.what}")
             return

@@ -56,6 +56,11 @@ class MetaData:
     network: NetworkConfig = NetworkConfig()
 
 
+def delivered(text: str | None) -> str | None:
+    """The VMware data source takes an empty value and `---` for none at all."""
+    return None if text is None or text.strip() in ("", "---") else text
+
+
 def parse_user_data(text: str) -> UserData:
     if not text.strip():
         return UserData()

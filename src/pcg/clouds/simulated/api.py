@@ -101,6 +101,9 @@ def api_application(center: DataCenter, sessions: Sessions) -> Starlette:
     async def delete_machine(request: Request) -> Any:
         return center.delete_machine(request.path_params["id"], request.query_params.get("instance", ""))
 
+    async def clear_user_data(request: Request) -> Any:
+        return center.clear_user_data(request.path_params["id"], request.query_params.get("instance", ""))
+
     async def tasks(request: Request) -> Any:
         return {"tasks": center.list_tasks(request.query_params.get("gateway", ""))}
 
@@ -128,6 +131,7 @@ def api_application(center: DataCenter, sessions: Sessions) -> Starlette:
             Route("/api/machines", inside(create_machine), methods=["POST"]),
             Route("/api/machines/{id}/start", inside(start_machine), methods=["POST"]),
             Route("/api/machines/{id}", inside(delete_machine), methods=["DELETE"]),
+            Route("/api/machines/{id}/user-data", inside(clear_user_data), methods=["DELETE"]),
             Route("/api/tasks", inside(tasks), methods=["GET"]),
             Route("/api/tasks/{id}", inside(task), methods=["GET"]),
             Route("/api/changes", inside(changes), methods=["GET"]),

@@ -124,13 +124,18 @@ class SimulatedConnection:
         task = await self._api.post(f"/api/machines/{machine.id}/start", None)
         return self._task(task) if task else CloudTask(_DONE, TaskState.DONE, "start", machine.name)
 
+    async def clear_user_data(self, machine: ObservedMachine) -> CloudTask:
+        done = CloudTask(_DONE, TaskState.DONE, "reconfigure", machine.name)
+        _demand_genuine(machine)
+        try:
+            path = f"/api/machines/{machine.id}/user-data"
+            task = await self._api.delete(path, instance=machine.marks[MARK_INSTANCE])
+        except NotFound:
+            return done
+        return self._task(task) if task else done
+
     async def delete_machine(self, machine: ObservedMachine) -> CloudTask:
-        if not machine.genuine:
-            raise GiveUp(
-                f"{machine.name} is somebody's copy: it is not removed.",
-                reason="not-ours",
-                fields={"object": machine.id, "instance": machine.instance},
-            )
+        _demand_genuine(machine)
         try:
             path = f"/api/machines/{machine.id}"
             return self._task(await self._api.delete(path, instance=machine.marks[MARK_INSTANCE]))
@@ -162,6 +167,15 @@ class SimulatedConnection:
         )
 
 
+def _demand_genuine(machine: ObservedMachine) -> None:
+    if not machine.genuine:
+        raise GiveUp(
+            f"{machine.name} is somebody's copy: it is left alone.",
+            reason="not-ours",
+            fields={"object": machine.id, "instance": machine.instance},
+        )
+
+
 def observed(told: dict[str, Any]) -> ObservedMachine:
     return ObservedMachine(
         id=told["id"],
@@ -174,4 +188,5 @@ def observed(told: dict[str, Any]) -> ObservedMachine:
         created=told["created"],
         cluster_tools=told["tools"],
         foreign_disks=told["foreignDisks"],
+        holds_user_data=told["userData"],
     )

@@ -78,6 +78,7 @@ class DataCenter:
                 "create": self._create,
                 "start": self._start,
                 "delete": self._delete,
+                "reconfigure": self._reconfigure,
                 "import": self._import,
             },
             preparations={"import": self._fetch},
@@ -207,12 +208,16 @@ class DataCenter:
             return None
         return self._once("start", machine, self._durations.power_on)
 
+    def clear_user_data(self, machine_id: str, instance: str) -> dict[str, Any] | None:
+        """None when there is none; refuses when the machine is not the one that was meant."""
+        machine = self._made(machine_id, instance)
+        if machine.user_data is None:
+            return None
+        return self._once("reconfigure", machine, self._durations.reconfigure)
+
     def delete_machine(self, machine_id: str, instance: str) -> dict[str, Any]:
         """Switches off and destroys; refuses when the machine is not the one that was meant."""
-        machine = self.machines.get(machine_id)
-        if machine.instance != instance or machine.marks.get(MARK_INSTANCE) != instance:
-            fields = {"object": machine_id, "instance": machine.instance}
-            raise Refusal("wrong-instance", f"{machine.name} is not the machine that was made.", fields)
+        machine = self._made(machine_id, instance)
         path = Place(machine.folder, "", "", "").folder_path
         self.permissions.demand((privilege.POWER_OFF, path), (privilege.DELETE, path))
         return self._once("delete", machine, self._durations.delete)
@@ -285,6 +290,12 @@ class DataCenter:
         if not machine.powered_on:
             self._switched(machine, True)
 
+    def _reconfigure(self, task: Task) -> None:
+        machine = self.machines.find(task.request["machine"])
+        if machine is not None:
+            self.machines.change(machine.id, user_data=None)
+            self.news.changed(machine.owner)
+
     def _delete(self, task: Task) -> None:
         machine = self.machines.find(task.request["machine"])
         if machine is not None:
@@ -299,6 +310,13 @@ class DataCenter:
         self.state.put(_TEMPLATE, task.object, {"url": task.request["url"]})
 
     # Inside.
+
+    def _made(self, machine_id: str, instance: str) -> Machine:
+        machine = self.machines.get(machine_id)
+        if machine.instance != instance or machine.marks.get(MARK_INSTANCE) != instance:
+            fields = {"object": machine_id, "instance": machine.instance}
+            raise Refusal("wrong-instance", f"{machine.name} is not the machine that was made.", fields)
+        return machine
 
     def _needs(self, place: Place) -> list[tuple[str, str]]:
         in_folder = (privilege.CREATE_FROM_EXISTING, privilege.DELETE, privilege.POWER_ON, privilege.POWER_OFF)
@@ -379,4 +397,5 @@ def shown(machine: Machine) -> dict[str, Any]:
         "created": machine.created,
         "tools": machine.tools,
         "foreignDisks": list(machine.foreign_disks),
+        "userData": machine.user_data is not None,
     }

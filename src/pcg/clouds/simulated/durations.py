@@ -13,5 +13,6 @@ class Durations:
     clone: float = 20.0
     power_on: float = 3.0
     delete: float = 5.0
+    reconfigure: float = 1.0
     fetch: float = 15.0
     """fetching the image and making a template of it"""

@@ -140,6 +140,9 @@ class VsphereConnection:
         """Hardware that differs is mended first: the task's kind is `mend` then, and this asks for another call."""
         return await self._next(machine, lambda: machines.start(self._session, machine, self._mended))
 
+    async def clear_user_data(self, machine: ObservedMachine) -> CloudTask:
+        return await self._next(machine, lambda: machines.clear_user_data(self._session, machine))
+
     async def delete_machine(self, machine: ObservedMachine) -> CloudTask:
         """One step at a time: kinds `power-off` and `detach` ask for another call, `delete` is the last."""
         return await self._next(machine, lambda: machines.delete(self._session, machine))

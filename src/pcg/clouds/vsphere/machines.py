@@ -95,6 +95,7 @@ def observe(item: Properties) -> ObservedMachine:
         created=created.timestamp() if created else None,
         cluster_tools=None if tools is None else tools == "guestToolsRunning",
         foreign_disks=[_file_of(disk) for disk in foreign_disks(item)],
+        holds_user_data=templates.holds_user_data(settings),
     )
 
 
@@ -137,6 +138,14 @@ def start(session: VsphereSession, machine: ObservedMachine, mended: set[str]) -
         mended.add(machine.id)
         return "mend", item["object"].ReconfigVM_Task(change)
     return "start", item["object"].PowerOnVM_Task(None)
+
+
+def clear_user_data(session: VsphereSession, machine: ObservedMachine) -> tuple[str, Any]:
+    """Start taking the user data out of its settings; the task is None when there is none, or no machine."""
+    item = _fresh(session, machine)
+    if item is None or not templates.holds_user_data(_settings(item)):
+        return "reconfigure", None
+    return "reconfigure", item["object"].ReconfigVM_Task(templates.without_user_data())
 
 
 def delete(session: VsphereSession, machine: ObservedMachine) -> tuple[str, Any]:

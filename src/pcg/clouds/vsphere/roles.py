@@ -107,8 +107,8 @@ TABLE: tuple[Privilege, ...] = (
         "VirtualMachine.Config.AdvancedConfig",
         f"{_CHANGE}Advanced configuration",
         Where.MACHINE,
-        (_CLONE,),
-        "the marks that say whose machine it is, and its cloud-init data",
+        (_CLONE, _RECONFIGURE),
+        "the marks that say whose machine it is, and its cloud-init data, which is taken out again after the join",
     ),
     Privilege(
         "VirtualMachine.Config.Annotation",

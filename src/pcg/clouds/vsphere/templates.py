@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 from pcg.clouds.base import MachineSpec
@@ -22,6 +23,10 @@ HARDWARE_SETTING = "pcg.hardware"
 """advanced setting with the wanted CPUs, GiB of memory and GiB of disk: whoever starts the machine compares with it"""
 DISKS_SETTING = "pcg.disks"
 """advanced setting with the device keys of the disks that came with the clone: others are not ours"""
+USER_DATA = "guestinfo.userdata"
+METADATA = "guestinfo.metadata"
+NO_USER_DATA = "---"
+"""what cloud-init's VMware data source takes for nothing, and writes itself where it is told to redact"""
 TEMPLATE_PATHS = ["name", "config.template", "config.hardware.device", "runtime.powerState"]
 
 
@@ -73,10 +78,10 @@ def clone_spec(spec: MachineSpec, place: Place, devices: list[Any], network: Any
         **spec.marks,
         HARDWARE_SETTING: f"{spec.hardware.cpus},{spec.hardware.memory_gi_b},{spec.hardware.disk_gi_b}",
         DISKS_SETTING: ",".join(str(key) for key in disks),
-        "guestinfo.metadata": _encoded(spec.meta_data),
-        "guestinfo.metadata.encoding": "base64",
-        "guestinfo.userdata": _encoded(spec.user_data),
-        "guestinfo.userdata.encoding": "base64",
+        METADATA: _encoded(spec.meta_data),
+        f"{METADATA}.encoding": "base64",
+        USER_DATA: _encoded(spec.user_data),
+        f"{USER_DATA}.encoding": "base64",
         "disk.EnableUUID": "TRUE",  # storage drivers find disks by it
     }
     return vim.vm.CloneSpec(
@@ -90,12 +95,21 @@ def clone_spec(spec: MachineSpec, place: Place, devices: list[Any], network: Any
             memoryMB=spec.hardware.memory_gi_b * 1024,
             instanceUuid=spec.marks[MARK_INSTANCE],
             deviceChange=changes,
-            extraConfig=[vim.option.OptionValue(key=key, value=value) for key, value in settings.items()],
+            extraConfig=_options(settings),
             annotation=f"Machine {spec.name} of a private cloud gateway. Do not change it by hand.",
         ),
         powerOn=False,
         template=False,
     )
+
+
+def without_user_data() -> Any:
+    """What ReconfigVM_Task gets once the machine has joined. An empty value removes the setting."""
+    return vim.vm.ConfigSpec(extraConfig=_options({USER_DATA: NO_USER_DATA, f"{USER_DATA}.encoding": ""}))
+
+
+def holds_user_data(settings: Mapping[str, str]) -> bool:
+    return settings.get(USER_DATA, NO_USER_DATA).strip() not in ("", NO_USER_DATA)
 
 
 def network_backing(session: VsphereSession, network: Any) -> Any:
@@ -113,6 +127,10 @@ def network_backing(session: VsphereSession, network: Any) -> Any:
         )
     name = read_one(session, network, ["name"])["name"]
     return card.NetworkBackingInfo(network=network, deviceName=inventory.plain_name(name))
+
+
+def _options(settings: Mapping[str, str]) -> list[Any]:
+    return [vim.option.OptionValue(key=key, value=value) for key, value in settings.items()]
 
 
 def _network_change(devices: list[Any], backing: Any) -> Any:

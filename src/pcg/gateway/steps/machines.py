@@ -6,6 +6,8 @@ found by its marks; a taken name means look again, and a stranger's machine is n
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pcg.clouds.base import MachineSpec, ObservedMachine, PowerState, TaskState, marks_of
 from pcg.errors import AskPerson, Conflict, PcgError, TryAgain
 from pcg.gateway.memory import Slot
@@ -237,6 +239,8 @@ def _spec(situation: Situation, slot: Slot, name: str) -> MachineSpec:
     join = situation.api_address if slot.kind == "join" else None
     jet = situation.jet
     plan = NodePlan(name=name, join=join, endpoint=jet.url, ca_pem=jet.ca_pem, jet_template=jet.template)
+    beside = (other.ordinal for other in situation.cluster.slots if other is not slot)
+    plan = replace(plan, ordinal=slot.ordinal, joining=tuple(beside) if join is None else ())
     static = configuration.network.addresses.static
     address = slot.address if static is not None else None
     mark = situation.cluster.mark_of(slot)

@@ -1,7 +1,11 @@
-"""Step 8: every machine has joined the cluster and is Ready; Node objects of machines that are gone are removed."""
+"""Step 8: every machine has joined the cluster and is Ready; Node objects of machines that are gone are removed.
+
+What let a node in is taken away once it has joined (`join_secrets`).
+"""
 
 from __future__ import annotations
 
+from pcg.gateway.steps import join_secrets
 from pcg.gateway.steps.control_plane import SOON
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.model.naming import machine_name
@@ -16,6 +20,7 @@ async def nodes(situation: Situation) -> Outcome:
             if name.startswith(stem):
                 await api.delete_node(name)
                 situation.tell("NodeRemoved", "Its machine is gone, so its Node object was removed.", machine=name)
+        await join_secrets.tend(situation, api, ready)
     for name in sorted(wanted):
         if ready.get(name):
             situation.tell_once(f"node {name}", "NodeReady", "The node has joined and is Ready.", machine=name)

@@ -80,6 +80,7 @@ class CloudDouble:
     made: list[MachineSpec] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
     refusals: dict[str, Exception] = field(default_factory=dict)
     """by what was asked: create, start or delete, and the machine's name"""
     checks: list[Check] = field(default_factory=list)
@@ -105,6 +106,11 @@ class CloudDouble:
         self._refuse("delete", machine.name)
         self.deleted.append(machine.name)
         return self._begin("delete", machine.name)
+
+    async def clear_user_data(self, machine: ObservedMachine) -> CloudTask:
+        self._refuse("clear", machine.name)
+        self.cleared.append(machine.name)
+        return self._begin("reconfigure", machine.name)
 
     async def task(self, task_id: str) -> CloudTask | None:
         return self.tasks.get(task_id)
@@ -174,8 +180,11 @@ class ClusterDouble:
     async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
         return self.secrets.get(name)
 
-    async def put_secret(self, namespace: str, name: str, data: dict[str, bytes]) -> None:
+    async def put_secret(self, namespace: str, name: str, data: dict[str, bytes], *, kind: str = "Opaque") -> None:
         self.secrets[name] = data
+
+    async def delete_secret(self, namespace: str, name: str) -> None:
+        self.secrets.pop(name, None)
 
     async def pods(self, namespace: str) -> list[dict[str, Any]]:
         return self.jet_pods

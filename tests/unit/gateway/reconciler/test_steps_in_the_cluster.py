@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from pcg.errors import AskPerson, TryAgain, Unreachable
+from pcg.gateway.memory import Slot
 from pcg.gateway.steps.control_plane import SOON, control_plane
 from pcg.gateway.steps.jet_installed import jet_installed
 from pcg.gateway.steps.jet_registered import jet_registered
@@ -80,6 +83,50 @@ async def test_node_objects_of_machines_that_are_gone_are_removed_and_only_ours(
     assert await nodes(made.situation) == Done()
     assert made.cluster.removed == [name_of(4)]
     assert made.told[0] == ("NodeRemoved", name_of(4))
+
+
+async def test_what_let_a_node_in_is_taken_away_once_and_only_after_it_is_ready() -> None:
+    held = machine(1, address="127.64.0.10", holds_user_data=True)
+    made = situation(DOCUMENT, machines=(held,), formed=True)
+    token = made.situation.secrets.bootstrap_token(1).partition(".")[0]
+    made.cluster.secrets[f"bootstrap-token-{token}"] = {"token-id": token.encode()}
+    made.cluster.ready_nodes = {name_of(1): False}
+    await nodes(made.situation)
+    assert made.cloud.cleared == []
+    made.cluster.ready_nodes = {name_of(1): True}
+    made.cluster.jet_pods = [pod("jet-1", ready=True)]
+    for _ in range(3):
+        assert await nodes(made.situation) == Done()
+        assert isinstance(await jet_registered(made.situation), Wait)
+    assert made.cloud.cleared == [name_of(1)]
+    assert made.cluster.secrets == {}
+
+
+async def test_a_task_that_could_not_take_the_user_data_out_is_told_and_tried_again() -> None:
+    made = situation(DOCUMENT, machines=(machine(1, address="127.64.0.10", holds_user_data=True),), formed=True)
+    made.cluster.ready_nodes = {name_of(1): True}
+    await nodes(made.situation)
+    made.cloud.ended("task-1", TryAgain("refused"))
+    with pytest.raises(TryAgain, match="refused"):
+        await nodes(made.situation)
+    await nodes(made.situation)
+    assert made.cloud.cleared == [name_of(1)] * 2
+
+
+async def test_a_machine_that_joins_late_finds_a_token_for_an_hour() -> None:
+    late = machine(2, address="127.64.0.11", holds_user_data=True)
+    made = situation(THREE, Slot(ordinal=1, kind="init"), Slot(ordinal=2, kind="join"), machines=(UP, late))
+    made.cluster.ready_nodes = {name_of(1): True}
+    await nodes(made.situation)
+    ((name, secret),) = made.cluster.secrets.items()
+    token = f"{secret['token-id'].decode()}.{secret['token-secret'].decode()}"
+    assert token == made.situation.secrets.bootstrap_token(2)
+    assert name == f"bootstrap-token-{token[:6]}"
+    left = datetime.fromisoformat(secret["expiration"].decode()) - made.situation.clock.now()
+    assert timedelta(minutes=59) < left <= timedelta(hours=1)
+    secret["expiration"] = b"2000-01-01T00:00:00Z"
+    await nodes(made.situation)
+    assert made.cluster.secrets[name]["expiration"] > b"2000-01-01T00:00:00Z"
 
 
 async def test_jets_manifest_is_waited_for() -> None:
