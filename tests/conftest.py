@@ -17,6 +17,10 @@ _NEEDS = {
         "the vendor simulator needs Debian's golang-go and golang-github-vmware-govmomi-dev",
     ),
     "browser": (lambda: shutil.which("chromium"), "the pages' tests need Debian's chromium"),
+    "cloudinit": (
+        lambda: shutil.which("cloud-init") and shutil.which("netplan"),
+        "the check of what nodes are given needs Debian's cloud-init and netplan.io",
+    ),
     "faketime": (lambda: shutil.which("faketime"), "tests of wrong clocks need Debian's faketime"),
     "soak": (lambda: os.environ.get("PCG_SOAK"), ""),
 }

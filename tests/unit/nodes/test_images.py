@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +79,9 @@ def test_the_tests_own_configuration_is_one_that_is_accepted() -> None:
     """So that the list above is of what a person may ask for."""
     document = configuration(**three()).model_dump(by_alias=True, mode="json")
     assert parse_configuration(document)[0].kubernetes.release.version == "1.30.14"
+
+
+def test_the_document_lists_what_the_code_asks_for() -> None:
+    text = (Path(__file__).parents[3] / "docs/node-image.md").read_text()
+    listed = [line[3:-1] for line in text.splitlines() if line.startswith("- `") and line.endswith("`") and ":" in line]
+    assert listed == [image for image in images_of(configuration(**three())) if "pcg/jet" not in image]
