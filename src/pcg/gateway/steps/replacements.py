@@ -2,7 +2,7 @@
 
 A spare machine is made and joins; only when its node is Ready and its etcd answers does the old one leave the cluster
 and go. What each was made from is read off its mark, so a gateway that forgot everything goes on where it was. Called
-by the step `machines`; the reasons are in docs/decisions/0015.
+by the step `machines`; the reasons are in docs/decisions/0016.
 """
 
 from __future__ import annotations
