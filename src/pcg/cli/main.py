@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("pcg.cli.demo:demo", "Everything on this machine: console, data center, gateway, until it runs."),
     "console": ("pcg.cli.console:console", "The management plane: API, pages, store."),
     "install": ("pcg.cli.install:install", "The installer, then the gateway, until stopped."),
+    "monitor": ("pcg.cli.monitor:monitor", "The installer's own page: steps, logs, diagnostic tasks."),
     "gateway": ("pcg.cli.gateway:gateway", "Create, configure, watch, reset and delete gateways."),
     "preflight": ("pcg.cli.preflight:preflight", "Every check that can be made before machines are."),
     "ports": ("pcg.cli.ports:ports", "Every flow that the firewall must let through."),

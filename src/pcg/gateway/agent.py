@@ -41,6 +41,7 @@ from pcg.gateway.jet_supervisor import JetSupervisor
 from pcg.gateway.observation import Observation
 from pcg.gateway.reconciler import Reconciler
 from pcg.gateway.session import Session
+from pcg.gateway.signs_of_life import SignsOfLife
 from pcg.gateway.steps.outcome import JetEndpoint
 from pcg.gateway.store import GatewayStore
 from pcg.model.desired import DesiredState
@@ -72,11 +73,17 @@ async def run_gateway(settings: InstallSettings, *, clock: Clock, say: Say | Non
         if _stays_deleted(plan, state):
             say("the gateway that was here was deleted in the console; another one needs a new pairing code")
             return 0
-        ending = await _until_stopped(_live(plan, state, clock, say))
-        if ending is None:
-            say("stopped")
-            return 0
-        return _end(ending, state, say)
+        life = SignsOfLife(plan.state, plan.endpoint.url, clock)
+        try:
+            ending = await _until_stopped(_live(plan, state, clock, say, life))
+            if ending is None:
+                life.end(None)
+                say("stopped")
+                return 0
+            return _end(ending, state, say)
+        except PcgError as error:
+            life.end(error)
+            raise
 
 
 def _stays_deleted(plan: Plan, state: StateDirectory) -> bool:
@@ -90,9 +97,12 @@ def _stays_deleted(plan: Plan, state: StateDirectory) -> bool:
     return False
 
 
-async def _live(plan: Plan, state: StateDirectory, clock: Clock, say: Say) -> frames.Superseded | frames.Farewell:
+async def _live(
+    plan: Plan, state: StateDirectory, clock: Clock, say: Say, life: SignsOfLife
+) -> frames.Superseded | frames.Farewell:
     keys = state.keys()
-    say(f"this gateway's fingerprint: {fingerprint(keys.public_signing, keys.public_sealing)}")
+    life.fingerprint = fingerprint(keys.public_signing, keys.public_sealing)
+    say(f"this gateway's fingerprint: {life.fingerprint}")
     with closing(GatewayStore(state.database)) as store:
         jet = JetSupervisor(
             endpoint=plan.endpoint.url,
@@ -104,12 +114,13 @@ async def _live(plan: Plan, state: StateDirectory, clock: Clock, say: Say) -> fr
             clock=clock,
             speed=plan.jet_speed,
         )
-        async with _beside(jet.run()):
-            steps = BootstrapSteps(clock, say, store.append)
+        steps = BootstrapSteps(clock, say, store.append)
+        life.bootstrap = steps.reports
+        async with _beside(jet.run(), life.beat()):
             registration = await _registered(plan, state, keys, store, clock, steps)
             trust = ConsoleTrust(state, registration, store, clock, steps.note)
             artifacts = Artifacts(state.artifacts, plan.endpoint.url, registration, plan.proxies, clock)
-            return await _work(plan, trust, keys, store, jet, artifacts, clock, steps)
+            return await _work(plan, trust, keys, store, jet, artifacts, clock, steps, life)
 
 
 async def _registered(
@@ -121,6 +132,13 @@ async def _registered(
         if plan.code is None or bootstrap.pairing_public_key(plan.code) == known.pairing_key:
             bootstrap.check_same_console(plan, known)
             steps.note(f"registered already as {known.gateway_name} ({known.gateway_id})")
+            steps.known(
+                "at an earlier start",
+                BootstrapStep.NETWORK,
+                BootstrapStep.TIME,
+                BootstrapStep.CONSOLE_REACHED,
+                BootstrapStep.REGISTERED,
+            )
             _tell_registered(plan, known, store, clock)
             return known
         steps.note("another pairing code than the one used was given: registering with it")
@@ -153,6 +171,7 @@ async def _work(
     artifacts: Artifacts,
     clock: Clock,
     steps: BootstrapSteps,
+    life: SignsOfLife,
 ) -> frames.Superseded | frames.Farewell:
     """Session and reconciler side by side, until the console ends it for good."""
     registration = trust.registration
@@ -197,6 +216,7 @@ async def _work(
     )
     session = Session(party, dialer, say=steps.note, outcome=dialer)
     jet.on_change(observation.changed)
+    life.status, life.connected = observation.status, lambda: session.connected
     async with _beside(_manage(reconciler, artifacts, session, clock, steps), observation.run(), dialer.run()):
         return await session.run()
 
@@ -207,7 +227,10 @@ async def _manage(
     """Nothing is made before the release is here; the session is up meanwhile, and tells how far it has come."""
     release = artifacts.known()
     fresh = release is None
-    release = release or await artifacts.bring(steps)
+    if release is None:
+        release = await artifacts.bring(steps)
+    else:
+        steps.known("at an earlier start", BootstrapStep.RELEASE_MANIFEST, BootstrapStep.ARTIFACTS)
     _use(release, reconciler, artifacts)
     steps.begin(BootstrapStep.MANAGER)
     steps.done(f"session and reconciler run, release {release.version}")

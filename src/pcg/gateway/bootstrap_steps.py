@@ -9,19 +9,22 @@
     manager           session and reconciler run
 
 Each end and each new trouble is one line for whoever watches the screen or the log, and one event in the outbox, which
-the console gets as soon as there is a session. Filled in by `bootstrap` and the agent.
+the console gets as soon as there is a session. Filled in by `bootstrap` and the agent; `reports` is where it all
+stands, for the installer's own page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NoReturn
 
 from pcg.clock import Clock
 from pcg.errors import PcgError
-from pcg.model.records import Event
-from pcg.model.states import REGISTRATION_OVERDUE_SECONDS, Severity
+from pcg.gateway.requests import problem_of
+from pcg.model.records import Event, Problem, Record
+from pcg.model.states import REGISTRATION_OVERDUE_SECONDS, Severity, StepState
 
 Say = Callable[[str], None]
 Tell = Callable[[Event], None]
@@ -37,6 +40,18 @@ class BootstrapStep(StrEnum):
     RELEASE_MANIFEST = "release-manifest"
     ARTIFACTS = "artifacts"
     MANAGER = "manager"
+
+
+class BootstrapReport(Record):
+    """Where one step stands. `since`: in this state; `detail`: what it found when it was done."""
+
+    name: BootstrapStep
+    state: StepState = StepState.WAITING
+    since: datetime | None = None
+    seconds: float | None = None
+    detail: str = ""
+    last_error: Problem | None = None
+    next_try: datetime | None = None
 
 
 def one_line(error: PcgError) -> str:
@@ -58,6 +73,7 @@ class BootstrapSteps:
         self._told = ""
         self._last_words = ""
         self._warned: set[str] = set()
+        self._reports = {name: BootstrapReport(name=name) for name in BootstrapStep}
 
     def note(self, line: str) -> None:
         """Something worth a line that ends no step."""
@@ -67,6 +83,21 @@ class BootstrapSteps:
         """Whatever ran before has ended, done or not."""
         self._spend()
         self.present = step
+        report = self._reports[step]
+        if report.state in (StepState.WAITING, StepState.FAILED):
+            # One that failed keeps its error until this try has told otherwise.
+            self._reports[step] = report.model_copy(
+                update={"state": StepState.RUNNING, "since": self._clock.now(), "next_try": None}
+            )
+
+    def known(self, detail: str, *steps: BootstrapStep) -> None:
+        """Done by an earlier process, and not looked at again: neither a line nor an event."""
+        for step in steps:
+            self._done.add(step)
+            self._reports[step] = BootstrapReport(name=step, state=StepState.DONE, detail=detail)
+
+    def reports(self) -> list[BootstrapReport]:
+        return list(self._reports.values())
 
     def done(self, detail: str) -> None:
         """The present step is done. Told once, unless it failed in between."""
@@ -77,6 +108,9 @@ class BootstrapSteps:
         self._done.add(step)
         self._told = self._last_words = ""
         seconds = f"{self._spent[step]:.2f}"
+        self._reports[step] = BootstrapReport(
+            name=step, state=StepState.DONE, since=self._clock.now(), seconds=round(self._spent[step], 3), detail=detail
+        )
         self._say(f"bootstrap: {step.value}: done in {seconds} s: {detail}")
         self._event("BootstrapStepDone", Severity.INFO, f"{step.value}: {detail}", step, seconds=seconds)
 
@@ -98,6 +132,14 @@ class BootstrapSteps:
         self._spend()
         self._done.discard(step)
         self._last_words = one_line(error)
+        now = self._clock.now()
+        self._reports[step] = BootstrapReport(
+            name=step,
+            state=StepState.FAILED,
+            since=now,
+            last_error=problem_of(error, self._clock),
+            next_try=now + timedelta(seconds=wait),
+        )
         self._say(f"bootstrap: {step.value}: try {attempt} failed: {self._last_words}; next try in {wait:.1f} s")
         if error.remedy and error.reason != self._told:
             self._say(f"  remedy: {error.remedy[0]}")

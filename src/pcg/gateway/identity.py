@@ -39,7 +39,8 @@ class Registration(Record):
 
 
 class StateDirectory:
-    """`--state DIR`: keys.json, registration.json, gateway.db, artifacts/, jet/token, jet/ca.pem, lock."""
+    """`--state DIR`: keys.json, registration.json, gateway.db, artifacts/, jet/token, jet/ca.pem, lock; and for those
+    who look on alive.json (`signs_of_life.py`) and monitor/ (the installer's own page)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -119,7 +120,8 @@ class StateDirectory:
         if not self.half_wiped():
             known = self.registration()
             self._write(self._wiping, known.pairing_key if known else "")
-        for path in (self._keys, self._registration, self.jet_token, self.jet_ca, *self.path.glob("gateway.db*")):
+        ours = (self._keys, self._registration, self.jet_token, self.jet_ca, self.path / "alive.json")
+        for path in (*ours, *self.path.glob("gateway.db*")):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.artifacts, ignore_errors=True)
         self._wiping.replace(self._deleted)
