@@ -167,6 +167,11 @@ install_service() {
     cp systemd/pcg.sysusers "$root/etc/sysusers.d/pcg.conf"
     cp systemd/pcg.tmpfiles "$root/etc/tmpfiles.d/pcg.conf"
     sed "s|/opt/pcg/|$prefix/|g" "systemd/$unit" >"$root/etc/systemd/system/$unit"
+    page=""
+    if [ "$1" = installer ]; then
+        page=" pcg-monitor.service"
+        sed "s|/opt/pcg/|$prefix/|g" systemd/pcg-monitor.service >"$root/etc/systemd/system/pcg-monitor.service"
+    fi
     if [ ! -e "$settings" ]; then
         (umask 077 && cp "systemd/$1.env" "$settings")
         chmod 0600 "$settings"
@@ -181,7 +186,7 @@ install_service() {
     if [ -d /run/systemd/system ]; then
         systemctl daemon-reload || fail "systemctl daemon-reload failed"
     fi
-    echo "next: edit $settings, then: systemctl enable --now $unit   (after an upgrade: systemctl restart $unit)"
+    echo "next: edit $settings, then: systemctl enable --now $unit$page   (after an upgrade: systemctl restart $unit$page)"
 }
 
 main "$@"

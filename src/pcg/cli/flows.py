@@ -1,6 +1,7 @@
 """Every flow that a firewall must let through for one gateway, derived from its configuration. Pure; for `ports.py`.
 
-Replies belong to their flow. Everything is outbound for the data center: nothing from outside is ever let in.
+Replies belong to their flow. Everything is outbound for the data center: nothing from outside is ever let in. What
+administrators reach (the installer's own page, the API server) they reach from within.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pcg.network.proxies import Proxies, parse_proxies, without_credentials
 INSTALLER = "installer"
 NODES = "nodes"
 API_SERVER_PORT = "6443"
+INSTALLER_PAGE_PORT = "5080"
 
 _POD_NETWORKS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "calico": (
@@ -58,6 +60,7 @@ def flows_of(configuration: Configuration, console: str, proxies: Proxies) -> li
         *_image(configuration, proxies),
         *_addresses(configuration),
         *_cluster(configuration),
+        Flow("administrators", INSTALLER, INSTALLER_PAGE_PORT, "TCP", "the installer's own page: steps, logs, tasks"),
     ]
     return _one_of_each(found)
 

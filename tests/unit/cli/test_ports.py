@@ -55,6 +55,7 @@ def test_three_nodes_with_static_addresses(tmp_path: Path) -> None:
         ("ESXi hosts", "its own time servers", "123", "UDP"),
         ("installer", "API server 10.10.20.9", "6443", "TCP"),
         ("administrators", "API server 10.10.20.9", "6443", "TCP"),
+        ("administrators", "installer", "5080", "TCP"),
         ("nodes", "API server 10.10.20.9", "6443", "TCP"),
         ("nodes", "the nodes' segment", "any", "ARP"),
         ("installer", "nodes", "2379", "TCP"),

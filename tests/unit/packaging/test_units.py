@@ -15,9 +15,10 @@ import pytest
 from pcg.cli.console import serve
 from pcg.cli.failure import EXIT_INPUT, EXIT_REFUSED
 from pcg.cli.install import install
+from pcg.cli.monitor import monitor
 
 FOLDER = Path(__file__).resolve().parents[3] / "packaging" / "systemd"
-UNITS = ("pcg-console.service", "pcg-installer.service")
+UNITS = ("pcg-console.service", "pcg-installer.service", "pcg-monitor.service")
 HARDENING = {
     "NoNewPrivileges": ["yes"],
     "CapabilityBoundingSet": [""],
@@ -73,9 +74,11 @@ def test_the_user_is_made_and_owns_the_state_alone(unit: str) -> None:
     assert made[user] == f"/var/lib/{state}"
 
 
-def test_no_two_services_share_a_user_or_a_state_directory() -> None:
+def test_console_and_installer_share_neither_user_nor_state_directory() -> None:
     for key in ("User", "StateDirectory"):
-        assert len({settings_of(unit)[key][0] for unit in UNITS}) == len(UNITS)
+        console, installer, monitor = (settings_of(unit)[key][0] for unit in UNITS)
+        assert console != installer
+        assert monitor == installer, "it reads what only the installer's user may"
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -119,6 +122,18 @@ def test_the_installers_options_exist() -> None:
     assert words[:2] == ["/opt/pcg/venv/bin/pcg", "install"]
     context = install.make_context("install", words[2:])
     assert context.params["state"] == Path("/var/lib/pcg")
+
+
+def test_the_pages_options_exist_and_its_password_reaches_no_log() -> None:
+    settings = settings_of("pcg-monitor.service")
+    words = shlex.split(settings["ExecStart"][0].replace("%S", "/var/lib"))
+    assert words[:2] == ["/opt/pcg/venv/bin/pcg", "monitor"]
+    given = monitor.make_context("monitor", words[2:]).params
+    assert (given["state"], given["listen"]) == (Path("/var/lib/pcg"), "0.0.0.0:5080")
+    names = {line.partition("=")[0] for line in settings["Environment"]}
+    assert names <= {str(option.envvar) for option in monitor.params}
+    assert (settings["StandardOutput"], settings["TTYPath"]) == (["tty"], ["/dev/console"])
+    assert "/run/pcg-monitor/screen.issue" in (FOLDER / "pcg.tmpfiles").read_text()
 
 
 def test_the_consoles_options_exist(tmp_path: Path) -> None:

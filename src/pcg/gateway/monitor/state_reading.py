@@ -78,17 +78,19 @@ class _Steps(Record):
 
 
 def look(state: Path, now: datetime | None = None) -> Seen:
-    seen = Seen(at=now or datetime.now(UTC))
+    seen = Seen(at=now or datetime.now(UTC), steps=[StepReport(name=name) for name in StepName])
     if not state.is_dir():
         seen.troubles.append(f"{state}: there is no such folder: the installer was never started with it")
         return seen
     seen.deleted = (state / "deleted").exists()
     _read_life(state, seen)
     _read_registration(state / "registration.json", seen)
-    _read_database(state / "gateway.db", seen)
+    stored = _read_database(state / "gateway.db", seen)
     status = seen.alive.status if seen.alive is not None else None
-    known = {step.name: step for step in (seen.steps or (status.steps if status else []))}
-    seen.steps = [known.get(name) or StepReport(name=name) for name in StepName]
+    # What the process told stands in where the store could not be read.
+    kept = stored if stored is not None else (status.steps if status else [])
+    known = {step.name: step for step in kept}
+    seen.steps = [known.get(step.name) or step for step in seen.steps]
     seen.bootstrap = seen.alive.bootstrap if seen.alive is not None else []
     return seen
 
@@ -124,11 +126,12 @@ def _read_registration(path: Path, seen: Seen) -> None:
         seen.troubles.append(f"{path.name} cannot be read: {_short(error)}")
 
 
-def _read_database(path: Path, seen: Seen) -> None:
+def _read_database(path: Path, seen: Seen) -> list[StepReport] | None:
+    """The steps that are stored there; None: unknown."""
     if not path.exists():
         if seen.life is not Life.NEVER and not seen.deleted:
             seen.troubles.append(f"{path.name} is not there")
-        return
+        return None
     # Without a journal beside it nobody has it open, and SQLite would make one just to read.
     alone = not path.with_name(f"{path.name}-wal").exists()
     name = f"file:{quote(str(path.absolute()))}?mode=ro" + ("&immutable=1" if alone else "")
@@ -136,12 +139,13 @@ def _read_database(path: Path, seen: Seen) -> None:
         database = sqlite3.connect(name, uri=True, timeout=_LOCKED_SECONDS, isolation_level=None)
     except sqlite3.Error as error:
         seen.troubles.append(f"{path.name} cannot be opened: {error}")
-        return
+        return None
+    steps = None
     try:
         database.execute("PRAGMA query_only = ON")
         memory = dict(database.execute("SELECT key, value FROM memory WHERE key IN ('steps', 'desired')").fetchall())
         if "steps" in memory:
-            seen.steps = _Steps.model_validate_json(memory["steps"]).steps
+            steps = _Steps.model_validate_json(memory["steps"]).steps
         if "desired" in memory:
             seen.desired = DesiredState.model_validate_json(memory["desired"])
         rows = database.execute("SELECT event FROM outbox ORDER BY position DESC LIMIT ?", (EVENTS_SHOWN,))
@@ -154,6 +158,7 @@ def _read_database(path: Path, seen: Seen) -> None:
         seen.troubles.append(f"{path.name} cannot be read now: {_short(error)}")
     finally:
         database.close()
+    return steps
 
 
 def _short(error: Exception) -> str:
