@@ -18,8 +18,9 @@ import click
 import yaml
 
 from pcg.cli.client import ConsoleClient, open_console
-from pcg.cli.demo_faults import Lab, fault_of
+from pcg.cli.demo_faults import Lab
 from pcg.cli.demo_stack import ADMIN_EMAIL, Stack
+from pcg.cli.drilling.table import fault_of
 from pcg.cli.gateway_changes import configure_gateway
 from pcg.cli.output import plain, progress, show_json
 from pcg.errors import PcgError

@@ -1,4 +1,4 @@
-"""The lab's side of `--break`: which fault of the simulated data center causes which failure, and its switch.
+"""The lab's side of a data center's process: the switch of its faults, and what it tells of itself.
 
 Only the demo, drills and tests come here; console, gateway and diagnosis cannot (import-linter).
 """
@@ -8,22 +8,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-import click
 import httpx
-
-FAULTS = {
-    "address-not-assigned/dhcp-scope-exhausted": "dhcp/leases-all-taken",
-    "clone-permission-denied/privilege-missing": "permissions/clone-right-removed",
-    "stuck-after-container-manager/image-source-unreachable": "images/host-closed",
-}
-"""scenario/cause: the name of the fault in the data center"""
-
-
-def fault_of(scenario: str) -> str:
-    """Raises a usage error that lists what can be broken."""
-    if scenario not in FAULTS:
-        raise click.UsageError(f"{scenario!r} cannot be caused; known: {', '.join(FAULTS)}")
-    return FAULTS[scenario]
 
 
 class Lab:

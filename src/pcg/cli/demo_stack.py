@@ -1,5 +1,5 @@
 """The processes of a whole product on one machine: console, data center, installer. Each can be killed and started
-again with its own data. Used by `pcg demo`, by the benchmarks, and by the tests that kill for real.
+again with its own data. Used by `pcg demo`, by drills, by the benchmarks, and by the tests that kill for real.
 """
 
 from __future__ import annotations
@@ -105,6 +105,13 @@ class Stack:
         self.console_url = ""
         self.console_options: list[str] = []
         """more of `pcg console serve`"""
+        self.data_center_options: list[str] = []
+        """more of `pcg simulate`"""
+        self.endpoint = ""
+        """what the installer is told; default: the console's own URL"""
+        self.installer_options: list[str] = []
+        """more of `pcg install`"""
+        self.jet_speed = speed
         self.installer_environment: dict[str, str] = {}
         """more than this process's own"""
         self.ca_pin = ""
@@ -127,6 +134,7 @@ class Stack:
         password.write_text(self.cloud_password)
         arguments = ["simulate", "--cloud", self.cloud, "--listen", listen, "--state", str(self.folder / "data-center")]
         arguments += ["--speed", f"{self.speed:g}", "--username", ACCOUNT, "--password-file", str(password)]
+        arguments += self.data_center_options
         part = await self._start("data center", arguments, {})
         within = BUILD_SECONDS if self.cloud == "vsphere" else START_SECONDS
         self.data_center = json.loads(await part.line(lambda line: line.startswith("{"), within))
@@ -140,11 +148,12 @@ class Stack:
         self.ca_pin = spki_pin((self.folder / "console" / "ca.pem").read_text())
         return await sign_in(self.console_url, self.ca_pin, ADMIN_EMAIL, self.password)
 
-    async def start_installer(self, pairing_code: str | None) -> None:
-        """With the code at first; started again it knows who it is."""
-        arguments = ["install", "--endpoint", self.console_url, "--ca-pin", self.ca_pin]
-        arguments += ["--state", str(self.folder / "gateway"), "--name", "demo installer"]
-        arguments += ["--jet-speed", f"{self.speed:g}"]
+    async def start_installer(self, pairing_code: str | None, *, bare: bool = False) -> None:
+        """With the code at first; started again it knows who it is. `bare`: without a word about the console."""
+        arguments = ["install", "--state", str(self.folder / "gateway"), "--name", "demo installer"]
+        if not bare:
+            arguments += ["--endpoint", self.endpoint or self.console_url, "--ca-pin", self.ca_pin]
+        arguments += ["--jet-speed", f"{self.jet_speed:g}", *self.installer_options]
         if pairing_code:
             code = self.folder / "pairing-code"
             code.touch(mode=0o600)

@@ -9,13 +9,15 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from pcg.errors import InvalidInput
+from pcg.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
     from pcg.gateway.ovf_properties import OvfSettings
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--log-file", envvar="PCG_LOG_FILE", type=click.Path(dir_okay=False, path_type=Path), default=None)
 @click.option("--give-up-after", envvar="PCG_GIVE_UP_AFTER", type=float, default=None, help="Seconds; default: never.")
 @click.option("--jet-speed", envvar="PCG_JET_SPEED", type=float, default=1.0, hidden=True)
+@click.option("--overdue-after", envvar="PCG_OVERDUE_AFTER", type=float, default=600.0, hidden=True)
 def install(
     endpoint: str | None,
     pairing_code: str | None,
@@ -61,6 +64,7 @@ def install(
     log_file: Path | None,
     give_up_after: float | None,
     jet_speed: float,
+    overdue_after: float,
 ) -> None:
     """Pair with the console by a one-time code, build the gateway cluster, keep it; SIGTERM stops cleanly."""
     from pcg.cli.installer_log import open_log
@@ -68,49 +72,64 @@ def install(
     from pcg.gateway.agent import run_gateway
     from pcg.gateway.installer import InstallSettings, loop_of
 
-    say = open_log(log_file)
-    if pairing_code is None and pairing_code_file is not None:
-        pairing_code = _read(pairing_code_file, "pairing-code")
-    _warn_of_passwords("https_proxy", https_proxy)
-    _warn_of_passwords("http_proxy", http_proxy)
-    if https_proxy is None and https_proxy_file is not None:
-        https_proxy = _read(https_proxy_file, "https-proxy-file")
-    if http_proxy is None and http_proxy_file is not None:
-        http_proxy = _read(http_proxy_file, "http-proxy-file")
-    # Secrets must not stay where a child or other users of this machine could read them.
-    for variable in ("PCG_PAIRING_CODE", "PCG_HTTPS_PROXY", "PCG_HTTP_PROXY"):
-        os.environ.pop(variable, None)
-    given = {
-        "endpoint": endpoint,
-        "pairing-code": pairing_code,
-        "ca-pin": ca_pin or ca_file,
-        "https-proxy": https_proxy,
-        "http-proxy": http_proxy,
-        "no-proxy": no_proxy,
-        "certificate": proxy_ca_file,
-        "installer-name": name,
-    }
-    ovf = _from_ovf(ovf_env, {key for key, value in given.items() if value})
-    endpoint = endpoint or ovf.endpoint
-    if endpoint is None:
-        raise _no_endpoint(ovf_env, ovf)
-    settings = InstallSettings(
-        endpoint=endpoint,
-        pairing_code=pairing_code or ovf.pairing_code,
-        ca_pin=ca_pin or ovf.ca_pin,
-        ca=_read(ca_file, "ca-file") if ca_file else None,
-        http_proxy=http_proxy or ovf.http_proxy,
-        https_proxy=https_proxy or ovf.https_proxy,
-        no_proxy=no_proxy or ovf.no_proxy,
-        name_servers=name_servers,
-        proxy_ca=_read(proxy_ca_file, "proxy-ca-file") if proxy_ca_file else ovf.certificate,
-        state=state,
-        installer_name=name or ovf.installer_name or socket.gethostname(),
-        give_up_after=give_up_after,
-        jet_speed=jet_speed,
-    )
-    with asyncio.Runner(loop_factory=loop_of(settings)) as runner:
-        sys.exit(runner.run(run_gateway(settings, clock=SystemClock(), say=say)))
+    with _failure_kept(state):
+        say = open_log(log_file)
+        if pairing_code is None and pairing_code_file is not None:
+            pairing_code = _read(pairing_code_file, "pairing-code")
+        _warn_of_passwords("https_proxy", https_proxy)
+        _warn_of_passwords("http_proxy", http_proxy)
+        if https_proxy is None and https_proxy_file is not None:
+            https_proxy = _read(https_proxy_file, "https-proxy-file")
+        if http_proxy is None and http_proxy_file is not None:
+            http_proxy = _read(http_proxy_file, "http-proxy-file")
+        # Secrets must not stay where a child or other users of this machine could read them.
+        for variable in ("PCG_PAIRING_CODE", "PCG_HTTPS_PROXY", "PCG_HTTP_PROXY"):
+            os.environ.pop(variable, None)
+        given = {
+            "endpoint": endpoint,
+            "pairing-code": pairing_code,
+            "ca-pin": ca_pin or ca_file,
+            "https-proxy": https_proxy,
+            "http-proxy": http_proxy,
+            "no-proxy": no_proxy,
+            "certificate": proxy_ca_file,
+            "installer-name": name,
+        }
+        ovf = _from_ovf(ovf_env, {key for key, value in given.items() if value})
+        endpoint = endpoint or ovf.endpoint
+        if endpoint is None:
+            raise _no_endpoint(ovf_env, ovf)
+        settings = InstallSettings(
+            endpoint=endpoint,
+            pairing_code=pairing_code or ovf.pairing_code,
+            ca_pin=ca_pin or ovf.ca_pin,
+            ca=_read(ca_file, "ca-file") if ca_file else None,
+            http_proxy=http_proxy or ovf.http_proxy,
+            https_proxy=https_proxy or ovf.https_proxy,
+            no_proxy=no_proxy or ovf.no_proxy,
+            name_servers=name_servers,
+            proxy_ca=_read(proxy_ca_file, "proxy-ca-file") if proxy_ca_file else ovf.certificate,
+            state=state,
+            installer_name=name or ovf.installer_name or socket.gethostname(),
+            give_up_after=give_up_after,
+            jet_speed=jet_speed,
+            overdue_after=overdue_after,
+        )
+        with asyncio.Runner(loop_factory=loop_of(settings)) as runner:
+            sys.exit(runner.run(run_gateway(settings, clock=SystemClock(), say=say)))
+
+
+@contextmanager
+def _failure_kept(state: Path) -> Iterator[None]:
+    """What ends the installer is also left where `pcg doctor` looks."""
+    from pcg.clock import SystemClock
+    from pcg.gateway.own_findings import keep_failure
+
+    try:
+        yield
+    except (InvalidInput, Refused) as error:
+        keep_failure(state, error, SystemClock())
+        raise
 
 
 def _from_ovf(path: Path | None, overridden: set[str]) -> OvfSettings:

@@ -12,9 +12,8 @@ _HEAD = """\
 # Scenarios: known failures that the system names itself
 
 Made by `scripts/make-scenarios` from the files under `src/pcg/diagnosis/scenarios/`; do not edit.
-`pcg doctor PATH` looks for all of them in logs. `pcg demo --once --break SCENARIO/CAUSE` causes those marked *drill* in
-the simulated data center and shows that they are found and go away by themselves. How it works:
-[diagnosis.md](diagnosis.md)."""
+`pcg doctor PATH` looks for all of them in logs. `pcg drill SCENARIO/CAUSE` causes those marked *drill* for real,
+on this machine, and shows that they are found and go away by themselves. How it works: [diagnosis.md](diagnosis.md)."""
 
 
 def scenarios_page(drills: Collection[str]) -> str:

@@ -26,10 +26,28 @@ class JetFact:
 
 
 @dataclass(frozen=True)
+class WayFact:
+    """The way to the console, as this machine's installer or gateway has met it."""
+
+    registered: bool
+    step: str = ""
+    """of the bootstrap, or `session`: where the trouble was met"""
+    trouble: Problem | None = None
+    """what hinders it now"""
+    notices: Sequence[Problem] = ()
+    """what was put right by itself"""
+    overdue: Problem | None = None
+    """it has not registered for longer than is usual"""
+    sessions: int = 0
+    """how often a session with the console stood"""
+
+
+@dataclass(frozen=True)
 class Facts:
     now: datetime
     status: GatewayStatus
     jets: Sequence[JetFact] = ()
+    way: WayFact | None = None
 
     def step(self, name: StepName) -> StepReport | None:
         return next((step for step in self.status.steps if step.name == name), None)

@@ -10,6 +10,7 @@
               what the console asks                                         requests.py
               the reconciler that does what the console wants               reconciler.py, steps/
               the observation that is told back, findings included          observation.py
+              what hinders it on its way to the console, kept on the spot   console_way.py, own_findings.py
     end       stopped (0), deleted and wiped (0), or a final no (Refused)
 
 Called by `pcg install`.
@@ -23,29 +24,34 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pcg.clock import Clock
 from pcg.clouds.table import cloud_of
 from pcg.diagnosis.engine import diagnose
+from pcg.diagnosis.facts import Facts
 from pcg.errors import PcgError, Refused
 from pcg.gateway import answers, bootstrap
 from pcg.gateway.artifacts import Artifacts
 from pcg.gateway.bootstrap_steps import BootstrapStep, BootstrapSteps
 from pcg.gateway.connection import Party
 from pcg.gateway.console_trust import ConsoleTrust
+from pcg.gateway.console_way import ConsoleWay
 from pcg.gateway.dialing import Dialer
 from pcg.gateway.identity import Registration, StateDirectory
 from pcg.gateway.installer import InstallSettings, Plan, check
 from pcg.gateway.jet_supervisor import JetSupervisor
 from pcg.gateway.observation import Observation
+from pcg.gateway.own_findings import OwnFindings
 from pcg.gateway.reconciler import Reconciler
 from pcg.gateway.session import Session
 from pcg.gateway.signs_of_life import SignsOfLife
 from pcg.gateway.steps.outcome import JetEndpoint
 from pcg.gateway.store import GatewayStore
 from pcg.model.desired import DesiredState
-from pcg.model.records import Event
+from pcg.model.records import Event, GatewayStatus
+from pcg.network.endpoint import TRAILING_SLASH
 from pcg.network.proxies import without_credentials
 from pcg.sealing.keys import GatewayKeys, fingerprint
 from pcg.wire import frames
@@ -114,13 +120,27 @@ async def _live(
             clock=clock,
             speed=plan.jet_speed,
         )
-        steps = BootstrapSteps(clock, say, store.append)
+        way, own = ConsoleWay(clock), OwnFindings(plan.state, clock)
+        look = partial(_look, way, jet, own, clock)
+        way.on_change(look)
+        jet.on_change(look)
+        for notice in plan.notices:
+            if notice == TRAILING_SLASH:
+                way.normalised("endpoint-trailing-slash", notice)
+        steps = BootstrapSteps(clock, say, store.append, way, plan.overdue_after)
         life.bootstrap = steps.reports
         async with _beside(jet.run(), life.beat()):
             registration = await _registered(plan, state, keys, store, clock, steps)
+            way.registered()
             trust = ConsoleTrust(state, registration, store, clock, steps.note)
             artifacts = Artifacts(state.artifacts, plan.endpoint.url, registration, plan.proxies, clock)
-            return await _work(plan, trust, keys, store, jet, artifacts, clock, steps, life)
+            return await _work(plan, trust, keys, store, jet, artifacts, clock, steps, life, way, own)
+
+
+def _look(way: ConsoleWay, jet: JetSupervisor, own: OwnFindings, clock: Clock) -> None:
+    """What is found before there is anything to reconcile."""
+    nothing = GatewayStatus(generation=0, incarnation=0)
+    own.keep(diagnose(Facts(clock.now(), nothing, [jet.fact()], way.fact()), own.present))
 
 
 async def _registered(
@@ -172,6 +192,8 @@ async def _work(
     clock: Clock,
     steps: BootstrapSteps,
     life: SignsOfLife,
+    way: ConsoleWay,
+    own: OwnFindings,
 ) -> frames.Superseded | frames.Farewell:
     """Session and reconciler side by side, until the console ends it for good."""
     registration = trust.registration
@@ -191,9 +213,15 @@ async def _work(
         store.append,
     )
     observation = Observation(
-        reconciler, lambda: [jet.fact()], diagnose, clock, lambda status: dialer.condition(trust.confirmed(status))
+        reconciler,
+        lambda: [jet.fact()],
+        diagnose,
+        clock,
+        lambda status: dialer.condition(trust.confirmed(status)),
+        way.fact,
     )
     dialer.on_change(observation.changed)
+    way.on_change(observation.changed)
 
     def want(desired: DesiredState) -> None:
         if trust.want(desired):
@@ -214,10 +242,15 @@ async def _work(
         want=want,
         requests=answers.requests_of(reconciler),
     )
-    session = Session(party, dialer, say=steps.note, outcome=dialer)
+    session = Session(party, dialer, say=steps.note, outcome=dialer, way=way)
     jet.on_change(observation.changed)
     life.status, life.connected = observation.status, lambda: session.connected
-    async with _beside(_manage(reconciler, artifacts, session, clock, steps), observation.run(), dialer.run()):
+    async with _beside(
+        _manage(reconciler, artifacts, session, clock, steps),
+        observation.run(),
+        observation.keep(own.keep),
+        dialer.run(),
+    ):
         return await session.run()
 
 

@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from pcg.clock import Clock
 from pcg.errors import PcgError
+from pcg.gateway.console_way import ConsoleWay
 from pcg.gateway.requests import problem_of
 from pcg.model.records import Event, Problem, Record
 from pcg.model.states import REGISTRATION_OVERDUE_SECONDS, Severity, StepState
@@ -60,13 +61,25 @@ def one_line(error: PcgError) -> str:
 
 
 class BootstrapSteps:
-    """`say` prints a line; `tell` stores an event durably."""
+    """`say` prints a line; `tell` stores an event durably; `way` keeps the trouble for diagnosis.
 
-    def __init__(self, clock: Clock, say: Say, tell: Tell = lambda event: None) -> None:
+    `overdue_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        say: Say,
+        tell: Tell = lambda event: None,
+        way: ConsoleWay | None = None,
+        overdue_after: float = REGISTRATION_OVERDUE_SECONDS,
+    ) -> None:
         self.present: BootstrapStep | None = None
         self._clock = clock
         self._say = say
         self._tell = tell
+        self._way = way or ConsoleWay(clock)
+        self._overdue_after = overdue_after
         self._spent: dict[BootstrapStep, float] = {}
         self._done: set[BootstrapStep] = set()
         self._since = clock.monotonic()
@@ -107,6 +120,7 @@ class BootstrapSteps:
         self._spend()
         self._done.add(step)
         self._told = self._last_words = ""
+        self._way.cleared()
         seconds = f"{self._spent[step]:.2f}"
         self._reports[step] = BootstrapReport(
             name=step, state=StepState.DONE, since=self._clock.now(), seconds=round(self._spent[step], 3), detail=detail
@@ -132,6 +146,7 @@ class BootstrapSteps:
         self._spend()
         self._done.discard(step)
         self._last_words = one_line(error)
+        self._way.hindered(step.value, error)
         now = self._clock.now()
         self._reports[step] = BootstrapReport(
             name=step,
@@ -151,19 +166,20 @@ class BootstrapSteps:
 
     async def watch_overdue(self) -> NoReturn:
         """Say after ten minutes, and every ten minutes, which step has taken longest (seed: five to ten is usual)."""
-        waited = 0
+        waited = 0.0
         while True:
-            await self._clock.sleep(REGISTRATION_OVERDUE_SECONDS)
-            waited += REGISTRATION_OVERDUE_SECONDS
+            await self._clock.sleep(self._overdue_after)
+            waited += self._overdue_after
             self._spend()
             step = max(self._spent, key=lambda name: self._spent[name], default=BootstrapStep.NETWORK)
             line = (
-                f"not registered after {waited // 60} minutes; most of it went into {step.value} "
+                f"not registered after {waited / 60:g} minutes; most of it went into {step.value} "
                 f"({self._spent.get(step, 0.0):.0f} s)"
             )
             line += f": {self._last_words}" if self._last_words else ""
             self._say(f"registration-overdue: {line}; it goes on trying")
             self._event("RegistrationOverdue", Severity.WARNING, line, step)
+            self._way.overdue(f"{line}; it goes on trying")
 
     def _spend(self) -> None:
         """What passed since the last call went into the present step, its waits included."""

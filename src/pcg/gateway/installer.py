@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pcg.errors import InvalidInput
+from pcg.model.states import REGISTRATION_OVERDUE_SECONDS
 from pcg.network.endpoint import Endpoint, parse_endpoint
 from pcg.network.name_servers import loop_factory, parse_name_servers
 from pcg.network.pins import parse_pin, spki_pin
@@ -42,6 +43,8 @@ class InstallSettings:
     give_up_after: float | None = None
     installer_name: str = field(default_factory=socket.gethostname)
     jet_speed: float = 1.0
+    overdue_after: float = REGISTRATION_OVERDUE_SECONDS
+    """seconds without a registration after which a person is told"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Plan:
     give_up_after: float | None
     installer_name: str
     jet_speed: float
+    overdue_after: float
     notices: list[str]
 
 
@@ -84,6 +88,10 @@ def check(settings: InstallSettings) -> Plan:
         raise InvalidInput(
             "give-up-after must be more than nothing.", "give-up-after-invalid", field_name="give-up-after"
         )
+    if not settings.overdue_after > 0:
+        raise InvalidInput(
+            "overdue-after must be more than nothing.", "overdue-after-invalid", field_name="overdue-after"
+        )
     if not settings.jet_speed > 0:
         raise InvalidInput("The speed of jet's restarts must be above 0.", "jet-speed-invalid", field_name="jet-speed")
     return Plan(
@@ -97,5 +105,6 @@ def check(settings: InstallSettings) -> Plan:
         give_up_after=settings.give_up_after,
         installer_name=settings.installer_name[:253],
         jet_speed=settings.jet_speed,
+        overdue_after=settings.overdue_after,
         notices=[*notices, *told],
     )

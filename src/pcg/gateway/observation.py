@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
 
 from pcg.clock import Clock
-from pcg.diagnosis.facts import Facts, JetFact
+from pcg.diagnosis.facts import Facts, JetFact, WayFact
 from pcg.model.records import Finding, GatewayStatus
+
+KEEP_SECONDS = 0.2
+"""what changes in between is kept together"""
 
 
 class Diagnose(Protocol):
@@ -38,6 +41,7 @@ class Observation:
         diagnose: Diagnose,
         clock: Clock,
         more: Callable[[GatewayStatus], GatewayStatus] = lambda status: status,
+        way: Callable[[], WayFact | None] = lambda: None,
     ) -> None:
         self._reconciler = reconciler
         self._jets = jets
@@ -45,6 +49,7 @@ class Observation:
         self._clock = clock
         self._more = more
         """adds what others know"""
+        self._way = way
         self._findings: list[Finding] = []
         self._revision = 0
         self._moved = asyncio.Event()
@@ -56,6 +61,14 @@ class Observation:
             revision = await self._reconciler.wait_status_changed(revision)
             self.changed()
 
+    async def keep(self, kept: Callable[[Sequence[Finding]], None]) -> NoReturn:
+        """Hand the findings over whenever they may have changed, session or not."""
+        revision = -1
+        while True:
+            revision = await self.wait_status_changed(revision)
+            kept(self.status().findings)
+            await self._clock.sleep(KEEP_SECONDS)
+
     def changed(self) -> None:
         """Something that a status tells may have changed."""
         self._revision += 1
@@ -64,7 +77,7 @@ class Observation:
 
     def status(self) -> GatewayStatus:
         observed = self._reconciler.status()
-        facts = Facts(now=self._clock.now(), status=observed, jets=self._jets())
+        facts = Facts(now=self._clock.now(), status=observed, jets=self._jets(), way=self._way())
         self._findings = self._diagnose(facts, self._findings)
         # What the reconciler found itself stays; the bound is that of GatewayStatus.
         return self._more(observed.model_copy(update={"findings": [*observed.findings, *self._findings][:64]}))

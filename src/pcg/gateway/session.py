@@ -30,6 +30,15 @@ class Outcome(Protocol):
         """It was opened, and ended before the console had welcomed us."""
 
 
+class Way(Protocol):
+    """Hears whether there is a session."""
+
+    def session_up(self) -> None: ...
+
+    def no_session(self, error: PcgError) -> None:
+        """And it is tried again only after a while; a break that is mended at once is not told."""
+
+
 STOOD_SECONDS = 10.0
 """a session that lasted this long is opened again at once when it breaks"""
 
@@ -45,6 +54,7 @@ class Session:
         say: Callable[[str], None] = lambda line: None,
         tries: Backoff | None = None,
         outcome: Outcome | None = None,
+        way: Way | None = None,
     ) -> None:
         self.connected = False
         self.was_connected = asyncio.Event()
@@ -53,6 +63,7 @@ class Session:
         self._dial = dial
         self._say = say
         self._outcome = outcome
+        self._way = way
         self._since: float | None = None
         self._tries = tries or Backoff(first=1.0, most=60.0)
 
@@ -66,6 +77,8 @@ class Session:
             except (TryAgain, ProtocolError) as error:
                 wait = self._wait_after(error)
                 self._say(f"no session with the console: {one_line(error)}; next try in {wait:.1f} s")
+                if wait > 0 and self._way is not None:
+                    self._way.no_session(error)
                 await self._party.clock.sleep(wait)
 
     def _wait_after(self, error: TryAgain | ProtocolError) -> float:
@@ -95,5 +108,7 @@ class Session:
         self.was_connected.set()
         if self._outcome is not None:
             self._outcome.welcomed()
+        if self._way is not None:
+            self._way.session_up()
         self._since = self._party.clock.monotonic()
         self._say(f"session with the console is up (term {self._party.term})")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pcg.errors import InvalidInput
 from pcg.model.configuration import split_host_port
 
+TRAILING_SLASH = "a trailing slash was taken off the endpoint"
+
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -60,7 +62,7 @@ def parse_endpoint(typed: str) -> tuple[Endpoint, list[str]]:
             raise _invalid(typed, "its scheme was typed twice")
     plain = rest.rstrip("/")
     if plain != rest:
-        notices.append("a trailing slash was taken off the endpoint")
+        notices.append(TRAILING_SLASH)
     return _authority(typed, plain), notices
 
 

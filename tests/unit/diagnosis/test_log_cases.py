@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from log_cases import FOLDER, NOW, LogCase, log_cases, read_case, with_table
-from pcg.cli.demo_faults import FAULTS
+from pcg.cli.drilling.table import all_drills
 from pcg.diagnosis import log_scan
 from pcg.diagnosis.describe import scenarios_page
 from pcg.diagnosis.engine import all_scenarios
@@ -220,6 +220,6 @@ def test_every_prefilter_finds_the_same_lines_and_literals(pieces: list[str]) ->
 
 
 def test_the_pages_are_those_of_the_code() -> None:
-    assert (DOCS / "scenarios.md").read_text() == scenarios_page(FAULTS), "run scripts/make-scenarios"
+    assert (DOCS / "scenarios.md").read_text() == scenarios_page(all_drills()), "run scripts/make-scenarios"
     page = (DOCS / "diagnosis.md").read_text()
     assert with_table(page) == page, "run scripts/make-scenarios"

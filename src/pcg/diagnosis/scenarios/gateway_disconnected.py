@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.log_context import MILESTONES, towards_console
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import network_causes
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+from pcg.diagnosis.way_causes import way_cause, way_finding
+from pcg.model.records import Finding
 
 SCENARIO = "gateway-disconnected"
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned",)
@@ -40,3 +45,16 @@ LOGS = LogRules(
     missing="the gateway's own log (cloud-init-output.log of the installer)",
     silenced_by=SILENCED_BY,
 )
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    """The trouble of a session that cannot be opened; a break that heals at once is none."""
+    way = facts.way
+    if way is None or way.trouble is None or not way.registered or way.step != "session":
+        return
+    name = way_cause(way.trouble)
+    if name == "websocket-blocked" and way.sessions == 0:
+        return  # told as a hindrance of the way in
+    found = way_finding(SCENARIO, LOGS, name, way, way.trouble)
+    if found is not None:
+        yield found

@@ -7,10 +7,15 @@ is lost afterwards is `gateway-disconnected`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.log_context import MILESTONES, towards_artifact, towards_console
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE, network_causes
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
+from pcg.diagnosis.way_causes import way_cause, way_finding
+from pcg.model.records import Finding
 from pcg.model.states import Severity
 
 SCENARIO = "installer-not-registered"
@@ -194,4 +199,27 @@ LOGS = LogRules(
     missing="the installer's /var/log/cloud-init-output.log",
     silenced_by=SILENCED_BY,
 )
-""
+
+_FETCHED = ("release-manifest", "artifacts")
+"""steps of the bootstrap after the registration"""
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    way = facts.way
+    if way is None:
+        return
+    notices = [way_finding(SCENARIO, LOGS, notice.reason, way, notice) for notice in way.notices]
+    # A notice is expected: worth telling while it is new, never a warning.
+    yield from (found.model_copy(update={"severity": Severity.INFO}) for found in notices if found)
+    found = None
+    if way.trouble is not None:
+        if not way.registered:
+            found = way_finding(SCENARIO, LOGS, way_cause(way.trouble) or way.trouble.reason, way, way.trouble)
+        elif way.step in _FETCHED:
+            found = way_finding(SCENARIO, LOGS, "artifact-download-failed", way, way.trouble)
+        elif way.sessions == 0 and way_cause(way.trouble) == "websocket-blocked":
+            found = way_finding(SCENARIO, LOGS, "websocket-blocked", way, way.trouble)
+    if found is None and way.overdue is not None and not way.registered:
+        found = way_finding(SCENARIO, LOGS, "registration-overdue", way, way.overdue)
+    if found is not None:
+        yield found
