@@ -119,6 +119,10 @@ class Stack:
         self.cloud_password = secrets.token_urlsafe(12)
         self._on_line = on_line or (lambda name, line: None)
 
+    def watch(self, on_line: Callable[[str, str], None]) -> None:
+        """Hear every line of the parts that are started from now on: the part's name, and the line."""
+        self._on_line = on_line
+
     async def start_console(self) -> None:
         listen = self.console_url.removeprefix("https://") or "127.0.0.1:0"
         environment = {"PCG_ADMIN_EMAIL": ADMIN_EMAIL, "PCG_ADMIN_PASSWORD": self.password}

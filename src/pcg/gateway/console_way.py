@@ -72,7 +72,7 @@ class ConsoleWay:
         self._listener()
 
     def no_session(self, error: PcgError) -> None:
-        """It could not be opened, or broke soon after, and is tried again later."""
+        """It could not be opened, and is tried again later."""
         self._session = problem_of(error, self._clock)
         self._listener()
 

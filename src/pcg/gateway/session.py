@@ -36,7 +36,7 @@ class Way(Protocol):
     def session_up(self) -> None: ...
 
     def no_session(self, error: PcgError) -> None:
-        """And it is tried again only after a while; a break that is mended at once is not told."""
+        """It could not be opened. The break of one that stood is not told: most are mended at once."""
 
 
 STOOD_SECONDS = 10.0
@@ -75,9 +75,10 @@ class Session:
             except Ended as ended:
                 return ended.frame
             except (TryAgain, ProtocolError) as error:
+                stood = self._since is not None
                 wait = self._wait_after(error)
                 self._say(f"no session with the console: {one_line(error)}; next try in {wait:.1f} s")
-                if wait > 0 and self._way is not None:
+                if not stood and self._way is not None:
                     self._way.no_session(error)
                 await self._party.clock.sleep(wait)
 

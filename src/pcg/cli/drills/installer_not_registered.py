@@ -2,14 +2,102 @@
 
 from __future__ import annotations
 
-from pcg.cli.drilling.drill import Drill, Fault, Kind, Stage, Way
+import socket
+
+from pcg.cli.demo_stack import Stack
+from pcg.cli.drilling.drill import Drill, Fault, Given, Kind, Stage, Way, WrongInput
+from pcg.cli.drilling.scene import Scene
+from pcg.errors import PcgError
+from pcg.sealing import pairing_code
+
+_FIRST_SECONDS = 30.0
+"""within which the installer that uses a code up has registered"""
 
 
-def _way(cause: str, fault: str, way: Way = Way.EDGE) -> Drill:
-    return Drill(cause, Kind.NETWORK, Fault(fault), when=Stage.START, leads_to=Stage.CONNECTED, way=way)
+async def _slash(scene: Scene) -> Given:
+    return Given(endpoint=f"{scene.stack.console_url}/")
+
+
+async def _twice(scene: Scene) -> Given:
+    return Given(endpoint=f"https://{scene.stack.console_url}")
+
+
+async def _swapped(scene: Scene) -> Given:
+    """Two neighbours that differ are typed in the wrong order."""
+    code = scene.code
+    place = next(
+        place
+        for place in range(len(code) - 1)
+        if code[place].isalnum() and code[place + 1].isalnum() and code[place] != code[place + 1]
+    )
+    return Given(code=code[:place] + code[place + 1] + code[place] + code[place + 2 :])
+
+
+async def _of_nobody(scene: Scene) -> Given:
+    return Given(code=pairing_code.generate())
+
+
+async def _replaced(scene: Scene) -> Given:
+    """A newer code ends an older one."""
+    old = scene.code
+    made = await scene.console.call("POST", f"/gateways/{scene.gateway_id}/pairing-code")
+    scene.code = str(made["pairing_code"])
+    return Given(code=old)
+
+
+async def _used(scene: Scene) -> Given:
+    """Another installer had it first."""
+    name = {"name": f"first-{scene.gateway_id[:8]}", "cloud": "simulated"}
+    created = await scene.console.call("POST", "/gateways", name)
+    first = Stack(cloud="simulated", speed=1, folder=scene.stack.folder / "first")
+    first.console_url, first.ca_pin = scene.stack.console_url, scene.stack.ca_pin
+    told: list[str] = []
+    first.watch(lambda part, line: told.append(line))
+    try:
+        await first.start_installer(created["pairing_code"])
+        if not await scene.until(lambda: any("registered as" in line for line in told), _FIRST_SECONDS):
+            raise PcgError("the first installer did not register with the code that was to be used up")
+    finally:
+        await first.close()
+    return Given(code=str(created["pairing_code"]))
+
+
+async def _proxy_at_a_closed_port(scene: Scene) -> Given:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Given(options=("--https-proxy", f"http://127.0.0.1:{probe.getsockname()[1]}"))
+
+
+async def _proxy_typed_twice(scene: Scene) -> Given:
+    return Given(options=("--https-proxy", "http://http://proxy.example.com:3128"))
+
+
+def _input(cause: str, trouble: WrongInput, *, notice: bool = False) -> Drill:
+    return Drill(cause, Kind.INPUT, trouble, when=Stage.START, leads_to=Stage.CONNECTED, notice=notice)
+
+
+def _network(cause: str, fault: str, way: Way = Way.EDGE, options: tuple[str, ...] = ()) -> Drill:
+    trouble = Fault(fault)
+    return Drill(cause, Kind.NETWORK, trouble, when=Stage.START, leads_to=Stage.CONNECTED, way=way, options=options)
 
 
 DRILLS = (
-    _way("name-not-resolved", "edge/name-server/name-unknown"),
-    _way("connection-refused", "edge/relay/refuse"),
+    _input("endpoint-trailing-slash", WrongInput(_slash, "a trailing slash was taken off"), notice=True),
+    _input("endpoint-invalid", WrongInput(_twice, "The console's endpoint is wrong")),
+    _input("pairing-code-mistyped", WrongInput(_swapped, "The pairing code was mistyped")),
+    _input("pairing-code-expired", WrongInput(_replaced, "no longer good")),
+    _input("pairing-code-used", WrongInput(_used, "This pairing code was used already")),
+    _input("pairing-code-unknown", WrongInput(_of_nobody, "does not know this pairing code")),
+    _input("proxy-unreachable", WrongInput(_proxy_at_a_closed_port, "no connection to the proxy")),
+    _input("proxy-invalid", WrongInput(_proxy_typed_twice, "error: ")),
+    _network("name-not-resolved", "edge/name-server/name-unknown"),
+    _network("connection-refused", "edge/relay/refuse"),
+    _network("connection-timed-out", "edge/relay/black-hole"),
+    _network("registration-overdue", "edge/relay/slow", options=("--overdue-after", "1")),
+    _network("proxy-authentication-required", "edge/proxy/password-wrong", Way.PROXY),
+    _network("proxy-refused", "edge/proxy/refuse", Way.PROXY),
+    _network("certificate-not-trusted", "edge/tls/certificate-other-host"),
+    _network("certificate-not-valid-yet", "edge/tls/certificate-not-yet-valid"),
+    _network("certificate-expired", "edge/tls/certificate-expired"),
+    _network("tls-intercepted", "edge/proxy/intercept-tls", Way.PROXY),
 )

@@ -4,9 +4,14 @@ failed is `installer-not-registered`. Judged on the machine's own logs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
+from pcg.diagnosis.way_causes import way_finding
+from pcg.model.records import Finding
 
 SCENARIO = "vm-not-in-console"
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned", "installer-not-registered")
@@ -80,4 +85,19 @@ LOGS = LogRules(
     missing="the machine's /var/log/cloud-init-output.log, cloud-init.log or syslog",
     silenced_by=SILENCED_BY,
 )
-""
+
+_NEVER_BEGAN = {
+    "guest-properties-not-delivered": "guest-properties-not-delivered",
+    "endpoint-missing": "registration-never-began",
+    "pairing-code-missing": "registration-never-began",
+}
+"""reason of what ended the installer: name of the cause"""
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    way = facts.way
+    if way is None or way.registered or way.trouble is None:
+        return
+    found = way_finding(SCENARIO, LOGS, _NEVER_BEGAN.get(way.trouble.reason, ""), way, way.trouble)
+    if found is not None:
+        yield found

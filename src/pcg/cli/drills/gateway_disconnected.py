@@ -1,0 +1,22 @@
+"""A session that stood is cut, and cannot be opened again."""
+
+from __future__ import annotations
+
+from pcg.cli.drilling.drill import Drill, Fault, Kind, Stage, Way
+
+
+def _network(cause: str, fault: str, way: Way = Way.EDGE) -> Drill:
+    return Drill(cause, Kind.NETWORK, Fault(fault, cuts=True), leads_to=Stage.CONNECTED, way=way)
+
+
+DRILLS = (
+    _network("name-not-resolved", "edge/name-server/name-unknown"),
+    _network("connection-refused", "edge/relay/refuse"),
+    _network("connection-timed-out", "edge/relay/black-hole"),
+    _network("proxy-authentication-required", "edge/proxy/password-wrong", Way.PROXY),
+    _network("proxy-refused", "edge/proxy/refuse", Way.PROXY),
+    _network("certificate-not-trusted", "edge/tls/certificate-other-host"),
+    _network("certificate-not-valid-yet", "edge/tls/certificate-not-yet-valid"),
+    _network("certificate-expired", "edge/tls/certificate-expired"),
+    _network("tls-intercepted", "edge/tls/certificate-other-ca"),
+)
