@@ -10,7 +10,6 @@ def _network(cause: str, fault: str, way: Way = Way.EDGE) -> Drill:
 
 
 DRILLS = (
-    _network("name-not-resolved", "edge/name-server/name-unknown"),
     _network("connection-refused", "edge/relay/refuse"),
     _network("connection-timed-out", "edge/relay/black-hole"),
     _network("proxy-authentication-required", "edge/proxy/password-wrong", Way.PROXY),
