@@ -1,4 +1,4 @@
-"""Every row of the way in has a drill, or stands here with the reason why not; drills name only what diagnosis knows."""
+"""Each row of the way in has a drill, or stands here with the reason why not; drills name what diagnosis knows."""
 
 from __future__ import annotations
 
