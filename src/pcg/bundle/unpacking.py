@@ -1,7 +1,8 @@
 """Bytes out of gzip, xz and bzip2 streams, in chunks, as far as the stream is sound. Used by the archive reader.
 
 The standard library's file objects raise at the first fault and lose what was unpacked before it; here it is kept, and
-the fault is told. Nothing larger than a chunk is ever held.
+the fault is told. Nothing larger than a chunk is ever held. gzip is inflated by ISA-L where its package is: the same
+interface as zlib, more than twice as fast.
 """
 
 from __future__ import annotations
@@ -10,8 +11,16 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
 
 from pcg.bundle.limits import Budget
+
+_inflater: Any = zlib
+if find_spec("isal") is not None:
+    from isal import isal_zlib
+
+    _inflater = isal_zlib
 
 CHUNK = 256 * 1024
 _XZ_MEMORY = 64 << 20
@@ -53,13 +62,13 @@ def unpack(chunks: Iterator[bytes], packing: str, budget: Budget, tell: Callable
                 data = stream.unused
         if not stream.eof:
             tell(f"the {packing} stream ends early; what came before it was read")
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+    except (_inflater.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
         tell(f"the {packing} stream is damaged ({error}); what came before it was read")
 
 
 class _Gzip:
     def __init__(self) -> None:
-        self._inner = zlib.decompressobj(wbits=31)
+        self._inner = _inflater.decompressobj(wbits=31)
 
     def pump(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -69,11 +78,11 @@ class _Gzip:
 
     @property
     def eof(self) -> bool:
-        return self._inner.eof
+        return bool(self._inner.eof)
 
     @property
     def unused(self) -> bytes:
-        return self._inner.unused_data
+        return bytes(self._inner.unused_data)
 
 
 class _Other:

@@ -18,8 +18,9 @@ from datetime import UTC, datetime, time, timedelta, timezone
 from pcg.diagnosis.log_files import Kind, LogFile
 
 _MOST_TEXT = 4096
+_LAST_WORD = re.compile(rb"\w+\Z")
 _CLOCK = r"(?P<clock>\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
-_ISO = re.compile(rf"\[?(?P<date>\d{{4}}-\d\d-\d\d)[T ]{_CLOCK}[ ]?(?P<zone>Z|UTC|[+-]\d\d:?\d\d)?\]?[ ]?")
+_ISO = re.compile(rf"\[?(?P<date>\d{{4}}-\d\d-\d\d)[T ]{_CLOCK}[ ]?(?P<zone>Z|UTC|[+-]\d\d:?\d\d)?\]?(?!\w)[ ]?")
 _NAMED = re.compile(rf'"?\b(?:time|ts|timestamp)"?[=:] ?"{_ISO.pattern}')
 _CRI = re.compile(r"(?P<stream>stdout|stderr) (?P<part>[FP])(?:$|[ ])")
 _SYSLOG = re.compile(rf"(?:<\d+>)?(?P<month>[A-Z][a-z]{{2}})[ ]+(?P<day>\d{{1,2}}) (?:(?P<year>\d{{4}}) )?{_CLOCK} ")
@@ -58,7 +59,10 @@ class LogLine:
 
 def parse_line(raw: bytes, number: int, file: LogFile, now: datetime) -> LogLine:
     """Never raises: what has no known stamp is a line without a time. `now` tells the year where a line names none."""
-    text = _decoded(raw[:_MOST_TEXT]).rstrip("\r\n")
+    if len(raw) > _MOST_TEXT:
+        # Not within a word, which might look like another one then.
+        raw = _LAST_WORD.sub(b"", raw[:_MOST_TEXT])
+    text = _decoded(raw).rstrip("\r\n")
     rest, kind, program, time = text, file.kind, file.container, None
     if found := _ISO.match(rest):
         time, rest = _moment(found), rest[found.end() :]

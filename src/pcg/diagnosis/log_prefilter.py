@@ -1,7 +1,8 @@
-"""Which lines of a block may match any pattern at all: the fast half of the scanner, which `re` then confirms.
+"""Which lines of a block may match which patterns: the fast half of the scanner, which `re` then confirms.
 
-`Prefilter` is the whole interface: another engine may take its place without a verdict changing. This one needs only
-the standard library. It knows, for each pattern, literals of which every match contains one, and looks for these.
+`Prefilter` is the whole interface: another engine may take its place without a verdict changing. The one that looks for
+literals of which every match contains one has no time of preparation, so logs begin with it; where there are many of
+them, Hyperscan goes on with whole patterns.
 """
 
 from __future__ import annotations
@@ -30,30 +31,25 @@ _MOST_WAYS = 1000
 
 
 class Prefilter(Protocol):
-    def lines(self, block: bytes) -> Iterator[tuple[int, int, set[bytes]]]:
-        """Start and end of each line that may match, in order, each once, with all literals that it contains."""
+    """Made of patterns, which it tells by their indexes."""
+
+    def lines(self, block: bytes) -> Iterator[tuple[int, int, set[int]]]:
+        """Start and end of each line that may match, in order, each once, with all patterns that may or more."""
         ...
 
 
-@cache
-def prefilter_for(literals: frozenset[str]) -> Prefilter:
-    """The best one that is at hand."""
+def quick_prefilter(patterns: Sequence[str]) -> Prefilter:
+    """The best of those that are made at once."""
     if find_spec("hyperscan") is None:
-        return LiteralPrefilter(literals)
+        return LiteralPrefilter(patterns)
     # Only now: it is a large library, there for one kind of processor, and most commands never look at a log.
-    from pcg.diagnosis.log_hyperscan import HyperscanPrefilter
+    from pcg.diagnosis.log_hyperscan import HyperscanLiterals
 
-    return HyperscanPrefilter(literals)
-
-
-class LinePatterns(Protocol):
-    def may_match(self, line: bytes) -> set[int] | None:
-        """The indexes of all patterns that may match in this line, and perhaps others; None: any may."""
-        ...
+    return HyperscanLiterals(patterns)
 
 
-def patterns_for(patterns: Sequence[str]) -> LinePatterns | None:
-    """For logs with many candidate lines; None where only `re` can tell."""
+def thorough_prefilter(patterns: Sequence[str]) -> Prefilter | None:
+    """One that takes a second to make, and is many times faster then; None where there is none."""
     if find_spec("hyperscan") is None:
         return None
     from pcg.diagnosis.log_hyperscan import HyperscanPatterns
@@ -61,25 +57,52 @@ def patterns_for(patterns: Sequence[str]) -> LinePatterns | None:
     return HyperscanPatterns(patterns)
 
 
-class LiteralPrefilter:
-    """One pass of a compiled trie over the block in lower case."""
+class LiteralIndex:
+    """Which patterns the literals of a line may lead to."""
 
-    def __init__(self, literals: Iterable[str]) -> None:
-        encoded = sorted({literal.encode() for literal in literals})
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._uses: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
+        """a literal to look for: the patterns that it may lead to, and what else the line must contain for each"""
+        for index, pattern in enumerate(patterns):
+            for first, others in literals_of(pattern):
+                self._uses.setdefault(first, []).append((index, others))
+
+    @property
+    def literals(self) -> list[bytes]:
+        return sorted(self._uses)
+
+    def patterns(self, literals: Iterable[bytes], line: bytes) -> set[int]:
+        """`line` in lower case contains these literals."""
+        return {
+            index
+            for literal in literals
+            for index, others in self._uses[literal]
+            if not others or all(other in line for other in others)
+        }
+
+
+class LiteralPrefilter:
+    """With the standard library alone: one pass of a compiled trie over the block in lower case."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._index = LiteralIndex(patterns)
+        encoded = self._index.literals
         shortest = [one for one in encoded if not any(other != one and other in one for other in encoded)]
         trie = _trie_expression(shortest)
         self._expression = re.compile(trie)
         self._at_each_place = re.compile(b"(?=(" + trie + b"))")
         self._longer = {one: [other for other in encoded if one in other] for one in shortest}
 
-    def lines(self, block: bytes) -> Iterator[tuple[int, int, set[bytes]]]:
+    def lines(self, block: bytes) -> Iterator[tuple[int, int, set[int]]]:
         low, search, at = block.lower(), self._expression.search, 0
         while found := search(low, at):
             start = low.rfind(b"\n", 0, found.start()) + 1
             end = low.find(b"\n", found.start())
             if end < 0:
                 end = len(low)
-            yield start, end, self._within(low[start:end])
+            line = low[start:end]
+            if patterns := self._index.patterns(self._within(line), line):
+                yield start, end, patterns
             at = end + 1
 
     def _within(self, line: bytes) -> set[bytes]:

@@ -34,6 +34,8 @@ class Signature:
     """searched in the message, case ignored; a group `target` names what it is about"""
     kinds: frozenset[Kind] = ANY
     where: Where = anywhere
+    mentions: str = ""
+    """a lower-case word that `where` accepts no line without, be it the line's or its file name's: saves asking it"""
     unless: str = ""
     """a line that has this too is about something else"""
     at_least: int = 1

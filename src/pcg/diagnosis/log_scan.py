@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import LogFile
 from pcg.diagnosis.log_lines import LogLine, parse_line
-from pcg.diagnosis.log_prefilter import LinePatterns, literals_of, patterns_for, prefilter_for
+from pcg.diagnosis.log_prefilter import quick_prefilter, thorough_prefilter
 from pcg.diagnosis.log_rules import LogRules, Signature, Where, anywhere
 
 _KEEP = 4
 _MOST_KEYS = 20_000
 _MOST_FIELD = 256
-_MANY = 20_000
-"""candidate lines, after which it pays to compile all patterns into one"""
+_MUCH = 2 << 20
+"""bytes, after which it pays to make the thorough prefilter"""
 _BACK = 4096
 """bytes of a block that are looked through for the time of a line that has none"""
 
@@ -84,14 +84,13 @@ class LogScanner:
         self._now = now
         self.uses = list(_uses(rules))
         """every signature, with what its hits speak for"""
-        self._by_literal: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
-        """a literal to look for: the uses that it may lead to, and what else the line must contain for each"""
+        self._by_pattern: dict[str, list[int]] = {}
         for index, use in enumerate(self.uses):
-            for first, others in literals_of(use.signature.pattern):
-                self._by_literal.setdefault(first, []).append((index, others))
-        self._prefilter = prefilter_for(frozenset(literal.decode() for literal in self._by_literal))
-        self._patterns: LinePatterns | None = None
-        self._candidates = 0
+            self._by_pattern.setdefault(use.signature.pattern, []).append(index)
+        self._of = list(self._by_pattern.values())
+        """the uses of each of the prefilter's patterns"""
+        self._prefilter = quick_prefilter(list(self._by_pattern))
+        self._bytes = 0
         self._file: LogFile | None = None
         self._last_time: datetime | None = None
 
@@ -103,32 +102,29 @@ class LogScanner:
     def feed(self, first_line: int, data: bytes) -> None:
         """`data` is whole lines, the first of which has the number `first_line`."""
         assert self._file is not None
+        if self._bytes < _MUCH <= self._bytes + len(data):
+            self._prefilter = thorough_prefilter(list(self._by_pattern)) or self._prefilter
+        self._bytes += len(data)
         counted, number = 0, first_line
-        for start, end, literals in self._prefilter.lines(data):
-            indexes = self._indexes(data[start:end], literals)
+        for start, end, patterns in self._prefilter.lines(data):
+            indexes = self._speaking(data[start:end].lower(), patterns)
             if indexes:
                 number += data.count(b"\n", counted, start)
                 counted = start
                 self._look(data, start, end, number, indexes)
         self.lines += data.count(b"\n") + (not data.endswith(b"\n"))
 
-    def _indexes(self, raw: bytes, literals: set[bytes]) -> list[int]:
-        """The uses that the line may be for, in order."""
-        low = raw.lower()
-        indexes = {
+    def _speaking(self, low: bytes, patterns: set[int]) -> list[int]:
+        """The uses that the line may be for, in order: those whose word it, or its file's name, mentions."""
+        assert self._file is not None
+        return sorted(
             index
-            for literal in literals
-            for index, others in self._by_literal[literal]
-            if all(other in low for other in others)
-        }
-        if not indexes:
-            return []
-        self._candidates += 1
-        if self._candidates == _MANY:
-            self._patterns = patterns_for([use.signature.pattern for use in self.uses])
-        if self._patterns is not None and (matching := self._patterns.may_match(raw)) is not None:
-            indexes &= matching
-        return sorted(indexes)
+            for pattern in patterns
+            for index in self._of[pattern]
+            if not (word := self.uses[index].signature.mentions)
+            or word.encode() in low
+            or word in self._file.name.lower()
+        )
 
     def _look(self, data: bytes, start: int, end: int, number: int, indexes: list[int]) -> None:
         assert self._file is not None
@@ -156,8 +152,8 @@ class LogScanner:
         which others the prefilter happened to let through."""
         assert self._file is not None
         time = line.time
-        before = data[max(0, start - _BACK) : start].splitlines()[-1:0:-1] if time is None else []
-        for earlier in before:
+        before = data[max(0, start - _BACK) : start].splitlines() if time is None else []
+        for earlier in reversed(before):
             if (time := parse_line(earlier, 0, self._file, self._now).time) is not None:
                 break
         self._last_time = time or self._last_time

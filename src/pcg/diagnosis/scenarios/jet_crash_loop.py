@@ -56,6 +56,7 @@ _UP = (
             r"|authenticated|is healthy|observed pod startup duration|started container|state is now ready"
         ),
         where=_of_jet,
+        mentions="jet",
         unless=r"not |un(?:registered|authenticated)",
     ),
     *MILESTONES["jet-registered"],
@@ -79,6 +80,7 @@ LOGS = LogRules(
                         r"|failed authentication|another gateway's token|belongs to (?:an)?other gateway"
                     ),
                     where=is_jet_pod,
+                    mentions="jet",
                     unless=r"proxy|kubernetes|serviceaccount|6443|10\.96\.0\.1:443|bootstrap secret",
                 ),
             ),
@@ -101,6 +103,7 @@ LOGS = LogRules(
                     r"|(?:secret|configmap) \\?\"?[\w.-]+\\?\"? not found|OOMKilled|ContainerCannotRun"
                     r"|failed to start container",
                     where=about_jet,
+                    mentions="jet",
                     unless=r"failed to sync (?:configmap|secret) cache|CrashLoopBackOff",
                 ),
                 Signature(
@@ -109,6 +112,7 @@ LOGS = LogRules(
                         r"|error while loading shared libraries"
                     ),
                     where=is_jet_pod,
+                    mentions="jet",
                 ),
             ),
             remedy=(
@@ -126,6 +130,7 @@ LOGS = LogRules(
                 Signature(
                     ANY_FAILURE,
                     where=is_jet_pod,
+                    mentions="jet",
                     unless=r"10\.96\.0\.1:443|\.svc\b|:6443|readiness|liveness|shutting down|SIGTERM|token",
                 ),
             ),
@@ -150,6 +155,7 @@ LOGS = LogRules(
                 Signature(
                     r"CrashLoopBackOff|back-?off (?:\d\w+ )?restarting failed",
                     where=_of_jet,
+                    mentions="jet",
                     kinds=frozenset(set(Kind) - {Kind.CONTAINER}),
                 ),
                 Signature(
@@ -159,10 +165,12 @@ LOGS = LogRules(
                         r"|not (?:yet )?configured"
                     ),
                     where=is_jet_pod,
+                    mentions="jet",
                 ),
                 Signature(
                     r"CrashLoopBackOff|back-?off (?:\d\w+ )?restarting failed",
                     where=lambda line: about_jet(line) and not line.file.pod,
+                    mentions="jet",
                     kinds=frozenset({Kind.CONTAINER}),
                 ),
             ),
