@@ -9,6 +9,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ _NEEDS = {
         "real boots of nodes need root with namespaces and overlays, cloud-init and netplan",
     ),
     "faketime": (lambda: shutil.which("faketime"), "tests of wrong clocks need Debian's faketime"),
+    "atheris": (lambda: find_spec("atheris"), "fuzzing guided by coverage needs atheris (the extra fuzz)"),
     "soak": (lambda: os.environ.get("PCG_SOAK"), ""),
 }
 
