@@ -25,6 +25,7 @@ format: $(VENV)/.test
 
 soak: $(VENV)/.test
 	scripts/prepare-tests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' || echo "no atheris here" >&2
 	PCG_SOAK=1 $(BIN)/python -m pytest -m soak -n 0 $(PYTEST_ARGUMENTS)
 
 bench: $(VENV)/.test

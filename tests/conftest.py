@@ -5,11 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+
+@cache
+def _can_have_own_root() -> bool:
+    """Root alone is not enough: in many containers it may neither unshare nor mount."""
+    needed = ("cloud-init", "netplan", "unshare", "ip")
+    if os.geteuid() != 0 or not all(shutil.which(program) for program in needed):
+        return False
+    tried = (
+        "mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w /mnt/r"
+        " && mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r"
+        " && mount -t proc proc /mnt/r/proc && ip link add near type veth peer name far"
+    )
+    apart = ["unshare", "--mount", "--net", "--uts", "--pid", "--ipc", "--fork", "sh", "-c", tried]
+    return subprocess.run(apart, capture_output=True).returncode == 0
+
 
 _NEEDS = {
     "vsphere": (
@@ -21,7 +40,12 @@ _NEEDS = {
         lambda: shutil.which("cloud-init") and shutil.which("netplan"),
         "the check of what nodes are given needs Debian's cloud-init and netplan.io",
     ),
+    "own_root": (
+        _can_have_own_root,
+        "real boots of nodes need root with namespaces and overlays, cloud-init and netplan",
+    ),
     "faketime": (lambda: shutil.which("faketime"), "tests of wrong clocks need Debian's faketime"),
+    "atheris": (lambda: find_spec("atheris"), "fuzzing guided by coverage needs atheris (the extra fuzz)"),
     "soak": (lambda: os.environ.get("PCG_SOAK"), ""),
 }
 

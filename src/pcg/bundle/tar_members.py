@@ -56,7 +56,7 @@ def tar_members(chunks: Iterator[bytes], tell: Callable[[str], None]) -> Iterato
                 extended = _pax(content)
             continue
         name = extended.get("path") or long_name or _ustar_name(header)
-        if extended.get("size", "").isdigit():
+        if extended.get("size", "").isdecimal():
             size = int(extended["size"][:18])
         long_name, extended = "", {}
         data = _Content(source, size)

@@ -8,19 +8,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pcg.cli.client import open_console
 from pcg.errors import InvalidInput
 from pcg.model.configuration import Configuration, parse_configuration
+from pcg.model.yaml_document import parse_yaml
 
 
 def read_document(path: Path) -> Any:
     """What the file holds, of whatever form. Raises InvalidInput when it is not YAML."""
     try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not YAML.", reason="not-yaml", evidence=[str(error)]) from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read.", reason="not-yaml", evidence=[str(error)]) from None
+    return parse_yaml(content, what=str(path))
 
 
 def with_trust(document: Any, folder: Path) -> Any:

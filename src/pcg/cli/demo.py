@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from pcg.cli.client import ConsoleClient, open_console
+from pcg.cli.configuration_file import read_document
 from pcg.cli.demo_faults import Lab
 from pcg.cli.demo_stack import ADMIN_EMAIL, Stack
 from pcg.cli.drilling.table import fault_of
@@ -142,7 +142,7 @@ async def _configure(stack: Stack, console: ConsoleClient, gateway: dict[str, An
     if options.configuration is None:
         document, password = stack.configuration(options.nodes), stack.cloud_password
     else:
-        document = yaml.safe_load(options.configuration.read_text())
+        document = read_document(options.configuration)
         password = os.environ.get("PCG_VCENTER_PASSWORD", "")
         if options.vcenter:
             document.setdefault("vcenter", {})["address"] = options.vcenter

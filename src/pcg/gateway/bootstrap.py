@@ -200,7 +200,7 @@ def _refusal(url: str, answer: httpx.Response) -> PcgError:
     evidence = [str(item) for item in problem.get("evidence") or []]
     if answer.status_code in (429, 503) or reason == "nonce-expired":
         after = answer.headers.get("retry-after", "")
-        return Busy(what, reason, evidence, after=float(after) if after.isdigit() else None)
+        return Busy(what, reason, evidence, after=float(after) if after.isdecimal() else None)
     if answer.status_code >= 500 or answer.status_code not in (400, 403, 409, 410, 422):
         return unreachable(url, "http", [f"HTTP {answer.status_code}: {what}", *evidence], reason=reason)
     remedy = [str(item) for item in problem.get("remedy") or []]

@@ -80,6 +80,8 @@ def _address(value: str) -> str:
 
 
 def _ip(value: str) -> str:
+    if "%" in value:
+        raise ValueError("an address with a zone is of one machine only")  # and a zone may be any text
     return str(ipaddress.ip_address(value))
 
 

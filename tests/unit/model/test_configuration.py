@@ -70,6 +70,7 @@ def test_defaults() -> None:
         ("network.addresses", {"static": {"range": "10.0.0.1-10.0.0.9", "prefix": 24, "gateway": "10.9.0.1"}}),
         ("network.addresses", {"static": {"range": "10.0.0.1", "prefix": 24, "gateway": "10.0.0.1"}}),
         ("network.nameServers", ["dns"]),
+        ("network.nameServers", ["fe80::1%ens192"]),
         ("network.podCidr", "192.168.0.1/16"),
         ("network.serviceCidr", "192.168.1.0/24"),
         ("kubernetes.version", "latest"),

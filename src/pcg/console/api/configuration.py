@@ -6,7 +6,6 @@ import asyncio
 import json
 from typing import Annotated, Any
 
-import yaml
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, Field
 
@@ -15,6 +14,7 @@ from pcg.console.api.problems import problem_responses
 from pcg.console.configuration_checks import MAXIMUM_CIPHERTEXT
 from pcg.console.views import ConfigurationView, CredentialsView
 from pcg.errors import InvalidInput
+from pcg.model.yaml_document import parse_yaml
 
 MAXIMUM_DOCUMENT = 256 * 1024
 """bytes; a configuration with two CAs has some ten thousand"""
@@ -85,17 +85,8 @@ async def read_document(body: bytes, content_type: str) -> Any:
         )
     if content_type.partition(";")[0].strip().lower() in _YAML:
         # In a thread: a large document takes the parser some tenths of a second.
-        return await asyncio.to_thread(_parse_yaml, body)
+        return await asyncio.to_thread(parse_yaml, body, what="The body", field_name="body")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise InvalidInput("The body is not JSON.", reason="not-json", field_name="body") from None
-
-
-def _parse_yaml(body: bytes) -> Any:
-    try:
-        return yaml.safe_load(body)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise InvalidInput(f"The body is not YAML{where}.", reason="not-yaml", field_name="body") from None
