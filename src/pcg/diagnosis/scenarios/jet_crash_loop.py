@@ -183,4 +183,3 @@ LOGS = LogRules(
     needs=frozenset({Kind.KUBELET, Kind.CONTAINER, Kind.SYSLOG, Kind.OTHER}),
     missing="the kubelet's journal (kubelet.log) or jet's container log",
 )
-""
