@@ -73,7 +73,7 @@ async def _play(number: int, key: str, drill: Drill, shared: SharedConsole, run:
     try:
         async with (
             asyncio.timeout(LIMIT_SECONDS),
-            open_scene(key, drill, shared, run.folder / str(number), run.speed, logs) as scene,
+            open_scene(drill, shared, run.folder / str(number), run.speed, logs) as scene,
         ):
             await _course(scene, (scenario, cause), course, lambda line: run.told(f"{key}: {line}"))
     except (PcgError, OSError, TimeoutError) as error:

@@ -16,6 +16,6 @@ DRILLS = (
     _network("proxy-refused", "edge/proxy/refuse", Way.PROXY),
     _network("certificate-not-trusted", "edge/tls/certificate-other-host"),
     _network("certificate-not-valid-yet", "edge/tls/certificate-not-yet-valid"),
-    _network("certificate-expired", "edge/tls/certificate-expired"),
+    _network("certificate-expired", "edge/tls/certificate-ended"),
     _network("tls-intercepted", "edge/tls/certificate-other-ca"),
 )

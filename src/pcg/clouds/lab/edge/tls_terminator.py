@@ -21,7 +21,7 @@ from pcg.clouds.lab.edge.streams import accepted, drop, pipe_both_ways
 from pcg.clouds.lab.edge.upstream import Upstream
 
 FAULTS = {
-    "certificate-expired": "the certificate ended some days ago",
+    "certificate-ended": "the certificate ended some days ago",
     "certificate-not-yet-valid": "the certificate begins in some days",
     "certificate-other-host": "the certificate is for another name",
     "certificate-other-ca": "the certificate is issued by the edge's own CA: interception",
@@ -97,7 +97,7 @@ class TlsTerminator:
     def _context(self, fault: str) -> ssl.SSLContext:
         authority = self.authority if fault == "certificate-other-ca" else self._trusted
         host = self._other_host if fault == "certificate-other-host" else self._host
-        since = {"certificate-expired": _ENDED, "certificate-not-yet-valid": _TO_BEGIN}.get(fault, USUAL)
+        since = {"certificate-ended": _ENDED, "certificate-not-yet-valid": _TO_BEGIN}.get(fault, USUAL)
         context = authority.server_context(host, since)
 
         def shown(served: ssl.SSLObject, name: str | None, used: ssl.SSLContext) -> None:
