@@ -1,4 +1,4 @@
-"""The ids of scenarios and causes, and where a text names one: simulated parts must not, and drills cover all of them."""
+"""The ids of scenarios and causes, and where a text names one: simulated parts must not; drills cover all of them."""
 
 from __future__ import annotations
 
