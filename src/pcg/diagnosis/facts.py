@@ -20,9 +20,11 @@ class JetFact:
     back_off: bool
     """in CrashLoopBackOff now"""
     since: datetime | None
-    last_words: str = ""
-    """the last line that it printed before it ended"""
+    words: Sequence[str] = ()
+    """the last lines of its present run, or while that is silent of the one before"""
     ready: bool = False
+    last_exit: int | None = None
+    """None: it has not ended by itself since it was started on purpose"""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pcg.cli.drilling.table import all_drills
 NOT_BUILT_YET = set((Path(__file__).parent / "not_built_yet.txt").read_text().split())
 
 _HOURLY = "the upgrade is tried again every hour, so its recovery cannot be shown within a minute"
-_JET = "jet's own trouble is not told apart live yet"
 WITHOUT = {
     "installer-not-registered/websocket-blocked": _HOURLY,
     "gateway-disconnected/websocket-blocked": _HOURLY,
@@ -19,10 +18,6 @@ WITHOUT = {
     "gateway-disconnected/proxy-unreachable": "not made yet: the edge's proxy cannot be closed while it runs",
     "gateway-disconnected/name-not-resolved": "the name that was asked before holds for 5 s, and the session is back",
     "gateway-disconnected/proxy-invalid": "a setting, which a gateway that runs has read already",
-    "jet-crash-loop/awaiting-configuration": _JET,
-    "jet-crash-loop/token-rejected": _JET,
-    "jet-crash-loop/console-unreachable": _JET,
-    "jet-crash-loop/container-cannot-start": _JET,
 }
 
 

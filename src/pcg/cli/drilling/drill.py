@@ -147,6 +147,8 @@ class Drill:
     way: Way = Way.DIRECT
     notice: bool = False
     """expected: told with severity info, and no warning or error beside it"""
+    unconfigured: bool = False
+    """the gateway is not configured while the trouble lasts: the trouble's end is that it is"""
     options: tuple[str, ...] = ()
     """more of `pcg install`"""
     change: Callable[[Scene, dict[str, Any]], None] | None = None

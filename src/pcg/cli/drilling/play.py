@@ -109,7 +109,7 @@ async def _course(scene: Scene, wanted: tuple[str, str], course: _Course, told: 
     told("trouble comes")
     if drill.when is Stage.START:
         await scene.start_installer()
-    elif drill.when is Stage.CONNECTED and drill.configures:
+    elif drill.when is Stage.CONNECTED and drill.configures and not drill.unconfigured:
         await scene.configure()
     course.found = await scene.until(lambda: wanted in scene.seen, drill.found_within)
     course.caused = await _counted(scene, before)

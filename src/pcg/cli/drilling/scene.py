@@ -17,7 +17,7 @@ from typing import Any
 from pcg.cli.client import ConsoleClient, open_console
 from pcg.cli.demo_faults import Lab
 from pcg.cli.demo_stack import Stack
-from pcg.cli.drilling.drill import Drill, Given, Kind, Stage, Way
+from pcg.cli.drilling.drill import Drill, Given, Stage, Way
 from pcg.cli.gateway_changes import configure_gateway
 from pcg.clouds.lab.edge.edge import ARTIFACTS, NAME
 from pcg.clouds.lab.edge.process import PORTS
@@ -122,6 +122,12 @@ class Scene:
             self.drill.change(self, document)
         await configure_gateway(self.console, self.gateway, document, self.stack.cloud_password)
 
+    async def console_counted(self, metric: str, *labels: str) -> int:
+        """The console's own counter: the sum of the metric's series that bear all these labels (`name="value"`)."""
+        lines = (await self.console.metrics()).splitlines()
+        series = [line for line in lines if line.startswith(metric) and all(label in line for label in labels)]
+        return sum(int(float(line.rpartition(" ")[2])) for line in series)
+
     async def cut(self) -> None:
         """Break what goes through the edge."""
         for on in (True, False):
@@ -199,7 +205,7 @@ async def open_scene(
         if drill.way is not Way.DIRECT:
             ca = shared.stack.folder / "console" / "ca.pem"
             stack.data_center_options = ["--edge-to", shared.url.removeprefix("https://"), "--edge-ca", str(ca)]
-        if drill.kind is not Kind.INPUT or drill.way is not Way.DIRECT:
+        if drill.configures or drill.way is not Way.DIRECT:
             await stack.start_data_center()
         # A neutral name: machines bear it, and no simulated part may learn what is played.
         wanted = {"name": f"drill-{folder.name}", "cloud": drill.cloud}
