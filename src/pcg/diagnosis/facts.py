@@ -40,8 +40,10 @@ class WayFact:
     """what was put right by itself"""
     overdue: Problem | None = None
     """it has not registered for longer than is usual"""
-    sessions: int = 0
-    """how often a session with the console stood"""
+    by_polling: Problem | None = None
+    """why the session goes by long polling, while it does"""
+    upgraded: bool = False
+    """a session by WebSocket stood in the life of this process"""
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def test_a_jet_that_loops_for_another_reason_is_an_error(cause: str, words: list
 
 def test_a_jet_that_meets_what_the_gateway_meets_is_not_told_beside_it() -> None:
     problem = Problem(reason="connection-refused", what="refused", at=NOW)
-    way = WayFact(registered=True, step="session", trouble=problem, sessions=1)
+    way = WayFact(registered=True, step="session", trouble=problem, upgraded=True)
     jet = JetFact("installer", 2, True, NOW, ["jet: refused hop=connect"], last_exit=1)
     assert [found.scenario for found in diagnose(Facts(NOW, status(), [jet], way))] == ["gateway-disconnected"]
 

@@ -9,10 +9,7 @@ from pcg.cli.drilling.table import all_drills
 
 NOT_BUILT_YET = set((Path(__file__).parent / "not_built_yet.txt").read_text().split())
 
-_HOURLY = "the upgrade is tried again every hour, so its recovery cannot be shown within a minute"
 WITHOUT = {
-    "installer-not-registered/websocket-blocked": _HOURLY,
-    "gateway-disconnected/websocket-blocked": _HOURLY,
     "installer-not-registered/artifact-download-failed": "not made yet: needs a console with an artifact mirror",
     "gateway-disconnected/console-down": "not made yet: the edge has no fault that answers 503 in the console's place",
     "gateway-disconnected/proxy-unreachable": "not made yet: the edge's proxy cannot be closed while it runs",

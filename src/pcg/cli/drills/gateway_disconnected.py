@@ -5,8 +5,8 @@ from __future__ import annotations
 from pcg.cli.drilling.drill import Drill, Fault, Kind, Stage, Way
 
 
-def _network(cause: str, fault: str, way: Way = Way.EDGE) -> Drill:
-    return Drill(cause, Kind.NETWORK, Fault(fault, cuts=True), leads_to=Stage.CONNECTED, way=way)
+def _network(cause: str, fault: str, way: Way = Way.EDGE, options: tuple[str, ...] = ()) -> Drill:
+    return Drill(cause, Kind.NETWORK, Fault(fault, cuts=True), leads_to=Stage.CONNECTED, way=way, options=options)
 
 
 DRILLS = (
@@ -17,5 +17,6 @@ DRILLS = (
     _network("certificate-not-trusted", "edge/tls/certificate-other-host"),
     _network("certificate-not-valid-yet", "edge/tls/certificate-not-yet-valid"),
     _network("certificate-expired", "edge/tls/certificate-ended"),
+    _network("websocket-blocked", "edge/tls/drop-upgrade", options=("--try-upgrade-after", "5")),
     _network("tls-intercepted", "edge/tls/certificate-other-ca"),
 )

@@ -99,5 +99,6 @@ DRILLS = (
     _network("certificate-not-trusted", "edge/tls/certificate-other-host"),
     _network("certificate-not-valid-yet", "edge/tls/certificate-not-yet-valid"),
     _network("certificate-expired", "edge/tls/certificate-ended"),
+    _network("websocket-blocked", "edge/tls/drop-upgrade", options=("--try-upgrade-after", "5")),
     _network("tls-intercepted", "edge/proxy/intercept-tls", Way.PROXY),
 )
