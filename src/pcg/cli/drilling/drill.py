@@ -149,6 +149,8 @@ class Drill:
     """expected: told with severity info, and no warning or error beside it"""
     unconfigured: bool = False
     """the gateway is not configured while the trouble lasts: the trouble's end is that it is"""
+    nothing_lost: bool = False
+    """the recovery is complete only when the console has every event that the gateway wrote meanwhile"""
     options: tuple[str, ...] = ()
     """more of `pcg install`"""
     change: Callable[[Scene, dict[str, Any]], None] | None = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pcg.cli.drilling.drill import RECOVERED_SECONDS, Drill, Played, Stage
+from pcg.cli.drilling.events import nothing_lost
 from pcg.cli.drilling.scene import Scene, SharedConsole, open_scene, running_console
 from pcg.errors import PcgError
 
@@ -122,10 +123,22 @@ async def _course(scene: Scene, wanted: tuple[str, str], course: _Course, told: 
     course.recovered = await scene.until(
         lambda: wanted not in scene.present and scene.reached(drill.leads_to), RECOVERED_SECONDS
     )
+    if course.recovered and drill.nothing_lost:
+        course.recovered = await _all_arrives(scene)
     grave = {key for key, severity in scene.seen.items() if severity != "info"}
     course.only = grave == (set() if drill.notice else {wanted})
     course.others = tuple(sorted("/".join(key) for key in grave - {wanted}))
     told("recovered" if course.recovered else "not recovered")
+
+
+async def _all_arrives(scene: Scene) -> bool:
+    """Events come a moment after the session."""
+    ends = time.monotonic() + COUNTED_SECONDS
+    while not await nothing_lost(scene.state, scene.console, scene.gateway_id):
+        if time.monotonic() > ends:
+            return False
+        await asyncio.sleep(0.1)
+    return True
 
 
 async def _counted(scene: Scene, before: int) -> bool:

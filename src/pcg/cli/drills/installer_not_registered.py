@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 
 from pcg.cli.demo_stack import Stack
-from pcg.cli.drilling.drill import Drill, Fault, Given, Kind, Stage, Way, WrongInput
+from pcg.cli.drilling.drill import Act, Drill, Fault, Given, Kind, Stage, Way, WrongInput
 from pcg.cli.drilling.scene import Scene
+from pcg.clouds.lab.edge.edge import OWN_CA
 from pcg.errors import PcgError
 from pcg.sealing import pairing_code
 
@@ -72,6 +73,16 @@ async def _proxy_typed_twice(scene: Scene) -> Given:
     return Given(options=("--https-proxy", "http://http://proxy.example.com:3128"))
 
 
+_FORBIDDEN = Fault("edge/artifacts/forbidden")
+
+
+async def _forbid_artifacts(scene: Scene) -> None:
+    """The host beside the console has a certificate of the edge's own CA, which the installer is told to trust."""
+    ca = scene.stack.folder / "data-center" / "edge" / OWN_CA
+    scene.given = Given(options=("--proxy-ca-file", str(ca)))
+    await _FORBIDDEN.on(scene)
+
+
 def _input(cause: str, trouble: WrongInput, *, notice: bool = False) -> Drill:
     return Drill(cause, Kind.INPUT, trouble, when=Stage.START, leads_to=Stage.CONNECTED, notice=notice)
 
@@ -93,6 +104,15 @@ DRILLS = (
     _network("name-not-resolved", "edge/name-server/name-unknown"),
     _network("connection-refused", "edge/relay/refuse"),
     _network("connection-timed-out", "edge/relay/black-hole"),
+    Drill(
+        "artifact-download-failed",
+        Kind.NETWORK,
+        Act(_forbid_artifacts, _FORBIDDEN.off, _FORBIDDEN.hits),
+        when=Stage.START,
+        leads_to=Stage.CONNECTED,
+        way=Way.EDGE,
+        mirrored=True,
+    ),
     _network("registration-overdue", "edge/relay/slow", options=("--overdue-after", "1")),
     _network("proxy-authentication-required", "edge/proxy/password-wrong", Way.PROXY),
     _network("proxy-refused", "edge/proxy/refuse", Way.PROXY),
