@@ -125,8 +125,12 @@ class Dialer:
                 self.failed(error)
                 if self._failed < FAILED_UPGRADES:
                     raise
-        # Only now that HTTPS has passed is it known to be the upgrade that is blocked.
-        transport = await self._polling()
+        # Only when HTTPS passes is it known to be the upgrade that is blocked; else the upgrades must fail anew.
+        try:
+            transport = await self._polling()
+        except TryAgain:
+            self._failed = 0
+            raise
         self._block()
         return transport
 

@@ -86,6 +86,16 @@ async def test_polling_that_does_not_pass_either_blames_no_websocket() -> None:
     assert await network.dial() is not None
 
 
+async def test_upgrades_that_failed_while_nothing_passed_do_not_count_once_all_passes() -> None:
+    network = Network()
+    network.upgrade, network.https = failing("websocket"), failing("http")
+    for _ in range(4):
+        assert await network.dial() is None
+    network.upgrade = network.https = None
+    assert await network.dial() is not None
+    assert network.tries[-1] == "websocket" and not network.blocked()
+
+
 async def test_an_upgrade_that_passes_and_carries_nothing_counts_as_failed() -> None:
     network = Network()
     for _ in range(3):

@@ -100,10 +100,12 @@ class WrongInput:
     """An installer is given something wrong, and then, with the same state, what is right."""
 
     wrong: Callable[[Scene], Awaitable[Given]]
-    told: str
+    told: str = ""
     """in its own words on its screen: each such line is a hit"""
     right: Callable[[Scene], Awaitable[Given]] | None = None
     """default: everything right"""
+    refused: str = ""
+    """the reason for which the console refuses it: its own counter of such refusals counts, instead of `told`"""
 
     async def on(self, scene: Scene) -> None:
         scene.given = await self.wrong(scene)
@@ -112,6 +114,8 @@ class WrongInput:
         await scene.give(await self.right(scene) if self.right else Given())
 
     async def hits(self, scene: Scene) -> int:
+        if self.refused:
+            return await scene.console_counted("pcg_refused_registrations_total", f'reason="{self.refused}"')
         return sum(self.told in line for line in scene.screen)
 
 

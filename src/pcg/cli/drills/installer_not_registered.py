@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 
 from pcg.cli.demo_stack import Stack
@@ -63,6 +64,10 @@ async def _used(scene: Scene) -> Given:
     return Given(code=str(created["pairing_code"]))
 
 
+async def _pin_of_another(scene: Scene) -> Given:
+    return Given(options=("--ca-pin", "sha256:" + hashlib.sha256(scene.gateway_id.encode()).hexdigest()))
+
+
 async def _proxy_at_a_closed_port(scene: Scene) -> Given:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -96,9 +101,9 @@ DRILLS = (
     _input("endpoint-trailing-slash", WrongInput(_slash, "a trailing slash was taken off"), notice=True),
     _input("endpoint-invalid", WrongInput(_twice, "The console's endpoint is wrong")),
     _input("pairing-code-mistyped", WrongInput(_swapped, "The pairing code was mistyped")),
-    _input("pairing-code-expired", WrongInput(_replaced, "no longer good")),
-    _input("pairing-code-used", WrongInput(_used, "This pairing code was used already")),
-    _input("pairing-code-unknown", WrongInput(_of_nobody, "does not know this pairing code")),
+    _input("pairing-code-expired", WrongInput(_replaced, refused="pairing-code-expired")),
+    _input("pairing-code-used", WrongInput(_used, refused="pairing-code-used")),
+    _input("pairing-code-unknown", WrongInput(_of_nobody, refused="pairing-code-unknown")),
     _input("proxy-unreachable", WrongInput(_proxy_at_a_closed_port, "no connection to the proxy")),
     _input("proxy-invalid", WrongInput(_proxy_typed_twice, "error: ")),
     _network("name-not-resolved", "edge/name-server/name-unknown"),
@@ -116,7 +121,7 @@ DRILLS = (
     _network("registration-overdue", "edge/relay/slow", options=("--overdue-after", "1")),
     _network("proxy-authentication-required", "edge/proxy/password-wrong", Way.PROXY),
     _network("proxy-refused", "edge/proxy/refuse", Way.PROXY),
-    _network("certificate-not-trusted", "edge/tls/certificate-other-host"),
+    _input("certificate-not-trusted", WrongInput(_pin_of_another, "expected: sha256:")),
     _network("certificate-not-valid-yet", "edge/tls/certificate-not-yet-valid"),
     _network("certificate-expired", "edge/tls/certificate-ended"),
     _network("websocket-blocked", "edge/tls/drop-upgrade", options=("--try-upgrade-after", "5")),
