@@ -161,12 +161,10 @@ class Drill:
     """of the configuration that is asked for"""
     found_within: float = FOUND_SECONDS
     """seconds"""
-    speed: float | None = None
-    """of the data center; default: that of the run"""
     environment: dict[str, str] = field(default_factory=dict)
     """of the installer, more than this process's own"""
-    mirrored: bool = False
-    """a console of its own, whose artifacts are fetched from the edge's artifact host"""
+    console: tuple[str, ...] = ()
+    """more of `pcg console serve`, of a console of its own"""
 
     @property
     def configures(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from pcg.cli.demo_faults import Lab
 from pcg.cli.demo_stack import Stack
 from pcg.cli.drilling.drill import Drill, Given, Stage, Way
 from pcg.cli.gateway_changes import configure_gateway
-from pcg.clouds.lab.edge.edge import ARTIFACTS, NAME
+from pcg.clouds.lab.edge.edge import NAME
 from pcg.clouds.lab.edge.process import PORTS
 from pcg.gateway.own_findings import read_findings
 from pcg.model.records import Finding
@@ -50,16 +50,14 @@ class SharedConsole:
 
 
 @asynccontextmanager
-async def running_console(folder: Path, *, mirrored: bool = False) -> AsyncIterator[SharedConsole]:
-    """By its own address, and by the name that every data center's edge gives it. `mirrored`: its artifacts are fetched
-    from the edge's artifact host."""
+async def running_console(folder: Path, options: Sequence[str] = ()) -> AsyncIterator[SharedConsole]:
+    """By its own address, and by the name that every data center's edge gives it. `options`: more of its command."""
     stack = Stack(cloud="simulated", speed=1, folder=folder)
     try:
         # The certificate bears the URL, so the port must be known before.
         stack.console_url = f"https://127.0.0.1:{_free_port()}"
         stack.console_options = ["--public-url", stack.console_url, "--public-url", f"https://{NAME}:{PORTS.endpoint}"]
-        if mirrored:
-            stack.console_options += ["--artifact-mirror", f"https://{ARTIFACTS}:{PORTS.artifacts}"]
+        stack.console_options += options
         await stack.start_console()
         async with open_console(await stack.login()) as client:
             yield SharedConsole(stack, client)
@@ -190,12 +188,12 @@ async def open_scene(
 ) -> AsyncIterator[Scene]:
     """Everything in `folder` is gone afterwards; a copy of what the parts logged is left in `logs`."""
     async with AsyncExitStack() as opened:
-        if drill.mirrored:
-            shared = await opened.enter_async_context(running_console(folder.with_suffix(".console"), mirrored=True))
+        if drill.console:
+            shared = await opened.enter_async_context(running_console(folder.with_suffix(".console"), drill.console))
         screen: list[str] = []
         stack = Stack(
             cloud=drill.cloud,
-            speed=drill.speed or speed,
+            speed=speed,
             folder=folder,
             on_line=lambda part, line: screen.append(line) if part == "installer" else None,
         )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import socket
 
 from pcg.cli.demo_stack import Stack
 from pcg.cli.drilling.drill import Act, Drill, Fault, Given, Kind, Stage, Way, WrongInput
 from pcg.cli.drilling.scene import Scene
-from pcg.clouds.lab.edge.edge import OWN_CA
+from pcg.clouds.lab.edge.edge import ARTIFACTS, OWN_CA
+from pcg.clouds.lab.edge.process import PORTS
 from pcg.errors import PcgError
 from pcg.sealing import pairing_code
+
+_CODE_SECONDS = 15.0
+"""for which a code is good where one shall expire: a new one must yet reach its installer in time"""
 
 _FIRST_SECONDS = 30.0
 """within which the installer that uses a code up has registered"""
@@ -39,12 +44,16 @@ async def _of_nobody(scene: Scene) -> Given:
     return Given(code=pairing_code.generate())
 
 
-async def _replaced(scene: Scene) -> Given:
-    """A newer code ends an older one."""
+async def _aged(scene: Scene) -> Given:
+    """It lies about for longer than it is good for; what is right afterwards is a new one."""
     old = scene.code
-    made = await scene.console.call("POST", f"/gateways/{scene.gateway_id}/pairing-code")
-    scene.code = str(made["pairing_code"])
+    await asyncio.sleep(_CODE_SECONDS + 1)
     return Given(code=old)
+
+
+async def _new_code(scene: Scene) -> Given:
+    made = await scene.console.call("POST", f"/gateways/{scene.gateway_id}/pairing-code")
+    return Given(code=str(made["pairing_code"]))
 
 
 async def _used(scene: Scene) -> Given:
@@ -101,7 +110,14 @@ DRILLS = (
     _input("endpoint-trailing-slash", WrongInput(_slash, "a trailing slash was taken off"), notice=True),
     _input("endpoint-invalid", WrongInput(_twice, "The console's endpoint is wrong")),
     _input("pairing-code-mistyped", WrongInput(_swapped, "The pairing code was mistyped")),
-    _input("pairing-code-expired", WrongInput(_replaced, refused="pairing-code-expired")),
+    Drill(
+        "pairing-code-expired",
+        Kind.INPUT,
+        WrongInput(_aged, refused="pairing-code-expired", right=_new_code),
+        when=Stage.START,
+        leads_to=Stage.CONNECTED,
+        console=("--code-hours", f"{_CODE_SECONDS / 3600:f}"),
+    ),
     _input("pairing-code-used", WrongInput(_used, refused="pairing-code-used")),
     _input("pairing-code-unknown", WrongInput(_of_nobody, refused="pairing-code-unknown")),
     _input("proxy-unreachable", WrongInput(_proxy_at_a_closed_port, "no connection to the proxy")),
@@ -116,7 +132,7 @@ DRILLS = (
         when=Stage.START,
         leads_to=Stage.CONNECTED,
         way=Way.EDGE,
-        mirrored=True,
+        console=("--artifact-mirror", f"https://{ARTIFACTS}:{PORTS.artifacts}"),
     ),
     _network("registration-overdue", "edge/relay/slow", options=("--overdue-after", "1")),
     _network("proxy-authentication-required", "edge/proxy/password-wrong", Way.PROXY),
