@@ -39,7 +39,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
         ("edge/relay/refuse", "network", "the connection was refused", "firewall rejects it"),
         ("edge/console/down", "network", "the connection was refused", "check that the console runs"),
         ("edge/relay/black-hole", "network", "nothing answered in time", "A firewall on the way may drop it"),
-        ("edge/tls/certificate-expired", "console-reached", "its certificate has expired.*valid: ", "clock"),
+        ("edge/tls/certificate-ended", "console-reached", "its certificate has expired.*valid: ", "clock"),
         ("edge/tls/certificate-not-yet-valid", "console-reached", "its certificate is not valid yet", "clock"),
         ("edge/tls/certificate-other-host", "console-reached", "certificate is for another host", "name"),
         ("edge/tls/certificate-other-ca", "console-reached", "certificate of another CA.*issued by: ", "open TLS"),

@@ -79,6 +79,16 @@ class ConsoleClient:
             raise problem(answer)
         return answer.json() if answer.content else None
 
+    async def metrics(self) -> str:
+        """What `/metrics` tells, in Prometheus' text format."""
+        try:
+            answer = await self._client.get("/metrics")
+        except httpx.HTTPError as error:
+            raise translate(str(self._client.base_url), error, otherwise="http") from error
+        if answer.is_error:
+            raise problem(answer)
+        return answer.text
+
     async def items(self, path: str, **parameters: Any) -> list[dict[str, Any]]:
         """All pages of a list."""
         found: list[dict[str, Any]] = []

@@ -52,6 +52,13 @@ console.add_command(rotate_ca)
     show_default=True,
     help="Days after which entries of the audit are removed; 0 keeps them for ever.",
 )
+@click.option(
+    "--code-hours",
+    type=click.FloatRange(0, 720, min_open=True),
+    default=24,
+    show_default=True,
+    help="Hours for which a pairing code is good.",
+)
 @click.option("--trusted-proxy", "trusted_proxies", multiple=True, help="CIDR whose X-Forwarded-* headers count.")
 def serve(
     listen: str,
@@ -65,6 +72,7 @@ def serve(
     artifact_mirror: str | None,
     keep_events: int,
     keep_audit: int,
+    code_hours: float,
 ) -> None:
     """Serve API and pages over TLS until stopped. First administrator: PCG_ADMIN_EMAIL and PCG_ADMIN_PASSWORD."""
     from pcg.console.app import serve as serve_console
@@ -82,6 +90,7 @@ def serve(
         artifact_mirror=artifact_mirror,
         keep_events_days=keep_events,
         keep_audit_days=keep_audit,
+        code_hours=code_hours,
     )
     asyncio.run(serve_console(settings))
 

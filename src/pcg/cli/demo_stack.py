@@ -22,7 +22,7 @@ from pcg.processes.child import Child, start
 
 ADMIN_EMAIL = "admin@demo.local"
 ACCOUNT = "svc-pcg@vsphere.local"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 """within which a part must say that it is ready; the vendor simulator may have to be built first"""
 BUILD_SECONDS = 300.0
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--give-up-after", envvar="PCG_GIVE_UP_AFTER", type=float, default=None, help="Seconds; default: never.")
 @click.option("--jet-speed", envvar="PCG_JET_SPEED", type=float, default=1.0, hidden=True)
 @click.option("--overdue-after", envvar="PCG_OVERDUE_AFTER", type=float, default=600.0, hidden=True)
+@click.option("--try-upgrade-after", envvar="PCG_TRY_UPGRADE_AFTER", type=float, default=120.0, hidden=True)
 def install(
     endpoint: str | None,
     pairing_code: str | None,
@@ -65,6 +66,7 @@ def install(
     give_up_after: float | None,
     jet_speed: float,
     overdue_after: float,
+    try_upgrade_after: float,
 ) -> None:
     """Pair with the console by a one-time code, build the gateway cluster, keep it; SIGTERM stops cleanly."""
     from pcg.cli.installer_log import open_log
@@ -114,6 +116,7 @@ def install(
             give_up_after=give_up_after,
             jet_speed=jet_speed,
             overdue_after=overdue_after,
+            try_upgrade_after=try_upgrade_after,
         )
         with asyncio.Runner(loop_factory=loop_of(settings)) as runner:
             sys.exit(runner.run(run_gateway(settings, clock=SystemClock(), say=say)))

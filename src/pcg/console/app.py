@@ -11,6 +11,7 @@ import dataclasses
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from fastapi import APIRouter, FastAPI
 
@@ -39,6 +40,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     clock = clock or SystemClock()
     certificates = certificates_of(settings, clock)
     service = Service(Database(settings.database_url), certificates, settings.endpoint, clock)
+    service.gateways.code_lifetime = timedelta(hours=settings.code_hours)
     hub = Hub(service)
     polled = Polled(hub, clock)
     releases = Releases(settings.data / "artifacts", certificates, settings.artifact_mirror)

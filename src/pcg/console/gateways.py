@@ -52,6 +52,7 @@ class Gateways:
         self._presence = presence
         self._clock = clock
         self._installation = installation
+        self.code_lifetime = pairing_codes.LIFETIME
 
     async def create(self, actor: Actor, name: str, cloud: CloudKind) -> PairingView:
         """Raises Conflict when the name is taken."""
@@ -62,7 +63,7 @@ class Gateways:
             async with self._database.write() as session:
                 session.add(row)
                 await session.flush()
-                issued = await pairing_codes.issue(session, row.id, now)
+                issued = await pairing_codes.issue(session, row.id, now, self.code_lifetime)
                 record(session, now, actor, "gateway-created", row, cloud=cloud.value)
         except IntegrityError:
             raise Conflict(
@@ -81,7 +82,7 @@ class Gateways:
             row = await find(session, gateway_id, to_change=True)
             require(actor, Action.MAKE_PAIRING_CODE, row)
             not_deleting(row)
-            issued = await pairing_codes.issue(session, row.id, now)
+            issued = await pairing_codes.issue(session, row.id, now, self.code_lifetime)
             record(session, now, actor, "pairing-code-made", row)
             await session.flush()
             view = await self._view(session, row)

@@ -23,7 +23,7 @@ class IssuedCode:
     expires_at: datetime
 
 
-async def issue(session: AsyncSession, gateway_id: str, now: datetime) -> IssuedCode:
+async def issue(session: AsyncSession, gateway_id: str, now: datetime, lifetime: timedelta = LIFETIME) -> IssuedCode:
     """A new code; an unused older one of the same gateway is good for nothing from now on."""
     await session.execute(
         update(PairingCode)
@@ -31,7 +31,7 @@ async def issue(session: AsyncSession, gateway_id: str, now: datetime) -> Issued
         .values(replaced_at=now)
     )
     code = pairing_code.generate()
-    issued = IssuedCode(code, now + LIFETIME)
+    issued = IssuedCode(code, now + lifetime)
     session.add(
         PairingCode(
             pairing_key=encoding.encode(bytes(pairing_code.signing_key(code).verify_key)),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pcg.console.pairing_codes import LIFETIME
 from pcg.console.store.database import sqlite_url
 from pcg.errors import InvalidInput
 from pcg.model.configuration import split_host_port
@@ -40,6 +42,8 @@ class Settings:
     keep_events_days: int = KEEP_EVENTS_DAYS
     keep_audit_days: int = 0
     """0: for ever"""
+    code_hours: float = LIFETIME / timedelta(hours=1)
+    """for which a pairing code is good"""
     admin_email: str | None = None
     admin_password: str | None = field(default=None, repr=False)
 
@@ -58,6 +62,7 @@ class Settings:
         artifact_mirror: str | None = None,
         keep_events_days: int = KEEP_EVENTS_DAYS,
         keep_audit_days: int = 0,
+        code_hours: float = LIFETIME / timedelta(hours=1),
     ) -> Settings:
         """Raises InvalidInput with the option named. The first administrator comes from the environment."""
         host, port = _listen(listen)
@@ -81,6 +86,7 @@ class Settings:
             artifact_mirror=_mirror(artifact_mirror) if artifact_mirror else None,
             keep_events_days=keep_events_days,
             keep_audit_days=keep_audit_days,
+            code_hours=code_hours,
             admin_email=os.environ.get("PCG_ADMIN_EMAIL"),
             admin_password=os.environ.get("PCG_ADMIN_PASSWORD"),
         )

@@ -20,9 +20,11 @@ class JetFact:
     back_off: bool
     """in CrashLoopBackOff now"""
     since: datetime | None
-    last_words: str = ""
-    """the last line that it printed before it ended"""
+    words: Sequence[str] = ()
+    """the last lines of its present run, or while that is silent of the one before"""
     ready: bool = False
+    last_exit: int | None = None
+    """None: it has not ended by itself since it was started on purpose"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ class WayFact:
     """what was put right by itself"""
     overdue: Problem | None = None
     """it has not registered for longer than is usual"""
-    sessions: int = 0
-    """how often a session with the console stood"""
+    by_polling: Problem | None = None
+    """why the session goes by long polling, while it does"""
+    upgraded: bool = False
+    """a session by WebSocket stood in the life of this process"""
 
 
 @dataclass(frozen=True)

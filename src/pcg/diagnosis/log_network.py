@@ -252,6 +252,3 @@ ANY_FAILURE = "|".join(kin.pattern for kin in _KINS)
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-""

@@ -211,6 +211,7 @@ async def _work(
         lambda: trust.open_polling(plan.endpoint, plan.proxies),
         clock,
         store.append,
+        plan.try_upgrade_after,
     )
     observation = Observation(
         reconciler,
@@ -220,8 +221,8 @@ async def _work(
         lambda status: dialer.condition(trust.confirmed(status)),
         way.fact,
     )
-    dialer.on_change(observation.changed)
     way.on_change(observation.changed)
+    dialer.on_change(lambda: way.by_polling(dialer.blocked()))
 
     def want(desired: DesiredState) -> None:
         if trust.want(desired):

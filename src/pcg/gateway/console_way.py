@@ -26,7 +26,8 @@ class ConsoleWay:
         self._session: Problem | None = None
         self._overdue: Problem | None = None
         self._notices: list[Problem] = []
-        self._sessions = 0
+        self._by_polling: Problem | None = None
+        self._upgraded = False
         self._listener: Callable[[], None] = lambda: None
 
     def on_change(self, listener: Callable[[], None]) -> None:
@@ -43,7 +44,8 @@ class ConsoleWay:
             trouble=trouble,
             notices=tuple(self._notices),
             overdue=self._overdue,
-            sessions=self._sessions,
+            by_polling=self._by_polling,
+            upgraded=self._upgraded,
         )
 
     def normalised(self, reason: str, line: str) -> None:
@@ -76,7 +78,12 @@ class ConsoleWay:
         self._session = problem_of(error, self._clock)
         self._listener()
 
+    def by_polling(self, why: Problem | None) -> None:
+        """The session goes by long polling from now on, because WebSockets are blocked; None: by WebSocket again."""
+        self._by_polling = why
+        self._listener()
+
     def session_up(self) -> None:
         self._session = None
-        self._sessions += 1
+        self._upgraded = self._upgraded or self._by_polling is None
         self._listener()

@@ -1,8 +1,8 @@
 """How the session's connection is made: a WebSocket, or HTTPS long polling where those do not get through.
 
 Three upgrades in a row that fail while plain HTTPS passes mean that something on the way blocks WebSockets; the session
-then goes on by polling, a condition says so, and the upgrade is tried again every hour. Made by the agent, used by the
-session, which tells it what became of each connection.
+then goes on by polling, a condition says so, and the upgrade is tried again: after minutes at first, then after hours.
+Made by the agent, used by the session, which tells it what became of each connection.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import NoReturn
 from pcg.clock import Clock
 from pcg.errors import PcgError, TryAgain, Unreachable
 from pcg.gateway.bootstrap_steps import one_line
-from pcg.model.records import ConditionReport, Event, GatewayStatus
+from pcg.model.records import ConditionReport, Event, GatewayStatus, Problem
 from pcg.model.states import ConditionName, Severity
 from pcg.network.websocket import Transport
 
 FAILED_UPGRADES = 3
-TRY_UPGRADE_SECONDS = 3600.0
+TRY_UPGRADE_SECONDS = 120.0
+"""after which it is tried again the first time; each later wait is twice as long, up to MOST_SECONDS"""
+MOST_SECONDS = 3600.0
 
 Open = Callable[[], Awaitable[Transport]]
 """Raises Unreachable with the hop that failed."""
@@ -35,7 +37,9 @@ class Dialer:
         polling: Open,
         clock: Clock,
         tell: Callable[[Event], None],
+        try_upgrade_after: float = TRY_UPGRADE_SECONDS,
     ) -> None:
+        self._try_after = try_upgrade_after
         self._websocket = websocket
         self._polling = polling
         self._clock = clock
@@ -67,6 +71,12 @@ class Dialer:
             self._failed += 1
             self._why = one_line(error)
 
+    def blocked(self) -> Problem | None:
+        """Why the session goes by polling, while it does."""
+        if self._blocked_since is None:
+            return None
+        return Problem(reason="unreachable-websocket", what=self._why[:4096], at=self._blocked_since)
+
     def condition(self, status: GatewayStatus) -> GatewayStatus:
         """The status with the condition, while it holds."""
         if self._blocked_since is None:
@@ -81,19 +91,25 @@ class Dialer:
         return status.model_copy(update={"conditions": [*status.conditions, told]})
 
     async def run(self) -> NoReturn:
-        """Every hour of polling, try the WebSocket again; the session moves over when it gets through."""
+        """While it goes by polling, try the WebSocket now and then; the session moves over when it gets through."""
         while True:
             await self._blocked.wait()
-            await self._clock.sleep(TRY_UPGRADE_SECONDS)
-            if self._blocked_since is None:
-                continue  # the session has moved over meanwhile
-            try:
-                self._ready = await self._websocket()
-            except TryAgain as error:
-                self._why = one_line(error)
-                continue
-            if self._current is not None:
-                await self._current.close()
+            wait = self._try_after
+            while self._blocked.is_set():
+                await self._clock.sleep(wait)
+                wait = min(2 * wait, MOST_SECONDS)
+                await self._try_upgrade()
+
+    async def _try_upgrade(self) -> None:
+        if self._blocked_since is None or self._ready is not None:
+            return  # the session has moved over meanwhile, or is about to
+        try:
+            self._ready = await self._websocket()
+        except TryAgain as error:
+            self._why = one_line(error)
+            return
+        if self._current is not None:
+            await self._current.close()
 
     async def _open(self) -> Transport:
         if self._ready is not None:
@@ -109,8 +125,12 @@ class Dialer:
                 self.failed(error)
                 if self._failed < FAILED_UPGRADES:
                     raise
-        # Only now that HTTPS has passed is it known to be the upgrade that is blocked.
-        transport = await self._polling()
+        # Only when HTTPS passes is it known to be the upgrade that is blocked; else the upgrades must fail anew.
+        try:
+            transport = await self._polling()
+        except TryAgain:
+            self._failed = 0
+            raise
         self._block()
         return transport
 

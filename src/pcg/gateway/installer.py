@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pcg.errors import InvalidInput
+from pcg.gateway.dialing import TRY_UPGRADE_SECONDS
 from pcg.model.states import REGISTRATION_OVERDUE_SECONDS
 from pcg.network.endpoint import Endpoint, parse_endpoint
 from pcg.network.name_servers import loop_factory, parse_name_servers
@@ -45,6 +46,8 @@ class InstallSettings:
     jet_speed: float = 1.0
     overdue_after: float = REGISTRATION_OVERDUE_SECONDS
     """seconds without a registration after which a person is told"""
+    try_upgrade_after: float = TRY_UPGRADE_SECONDS
+    """seconds of polling after which a WebSocket is tried again the first time"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Plan:
     installer_name: str
     jet_speed: float
     overdue_after: float
+    try_upgrade_after: float
     notices: list[str]
 
 
@@ -92,6 +96,10 @@ def check(settings: InstallSettings) -> Plan:
         raise InvalidInput(
             "overdue-after must be more than nothing.", "overdue-after-invalid", field_name="overdue-after"
         )
+    if not settings.try_upgrade_after > 0:
+        raise InvalidInput(
+            "try-upgrade-after must be more than nothing.", "try-upgrade-after", field_name="try-upgrade-after"
+        )
     if not settings.jet_speed > 0:
         raise InvalidInput("The speed of jet's restarts must be above 0.", "jet-speed-invalid", field_name="jet-speed")
     return Plan(
@@ -106,5 +114,6 @@ def check(settings: InstallSettings) -> Plan:
         installer_name=settings.installer_name[:253],
         jet_speed=settings.jet_speed,
         overdue_after=settings.overdue_after,
+        try_upgrade_after=settings.try_upgrade_after,
         notices=[*notices, *told],
     )

@@ -58,7 +58,6 @@ class JetSupervisor:
         self._clock = clock
         self._newest = (0, 0)
         self._ready = False
-        self._last_words = ""
         self._since = clock.now()
         self._listener: Callable[[], None] = lambda: None
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
@@ -103,8 +102,9 @@ class JetSupervisor:
             restarts=self._child.restarts,
             back_off=self._child.back_off,
             since=self._since,
-            last_words=self._last_words,
+            words=[line[:512] for line in self._child.words],
             ready=self._ready,
+            last_exit=self._child.last_exit,
         )
 
     def _open(self, sealed: str) -> bytes | None:
@@ -115,10 +115,11 @@ class JetSupervisor:
             return None
 
     def _heard(self, line: str) -> None:
-        self._last_words = line[:512]
         if line.startswith(REGISTERED_LINE):
             self._ready = True
             self._changed()
+        else:
+            self._listener()
 
     def _changed(self) -> None:
         if self._child.back_off:

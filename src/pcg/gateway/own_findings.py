@@ -19,6 +19,7 @@ from pcg.clock import Clock
 from pcg.diagnosis.engine import diagnose
 from pcg.diagnosis.facts import Facts, WayFact
 from pcg.errors import PcgError
+from pcg.gateway.console_way import SESSION
 from pcg.gateway.identity import StateDirectory
 from pcg.gateway.requests import problem_of
 from pcg.model.records import Finding, GatewayStatus, Record
@@ -79,15 +80,14 @@ class OwnFindings:
 
 
 def keep_failure(state: Path, error: PcgError, clock: Clock) -> None:
-    """What ended an installer before it could register. Nothing is written for a folder of another process, or one that
-    cannot be used: then the error on the screen is all there is."""
+    """What ended an installer, or a gateway that was started anew with wrong settings. Nothing is written for a folder
+    of another process, or one that cannot be used: then the error on the screen is all there is.
+    """
     directory = StateDirectory(state)
     try:
         with directory.locked():
-            if directory.registration() is not None:
-                return
-            own = OwnFindings(state, clock)
-            way = WayFact(registered=False, trouble=problem_of(error, clock))
+            own, registered = OwnFindings(state, clock), directory.registration() is not None
+            way = WayFact(registered, step=SESSION if registered else "", trouble=problem_of(error, clock))
             nothing = GatewayStatus(generation=0, incarnation=0)
             own.keep(diagnose(Facts(clock.now(), nothing, way=way), own.present))
     except PcgError as failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -10,6 +11,9 @@ from typing import NoReturn
 from pcg.clock import Clock
 from pcg.processes.child import Child, start
 from pcg.processes.restart_policy import RestartPolicy
+
+WORDS = 4
+"""lines that are kept of a run"""
 
 
 class Supervised:
@@ -28,6 +32,10 @@ class Supervised:
         self.restarts = 0
         self.back_off = False
         self.last_exit: int | None = None
+        """None: it has not ended yet, or was ended by `restart`"""
+        self.words: tuple[str, ...] = ()
+        """its last lines; those of the run before while the present one is silent"""
+        self._said: deque[str] = deque(maxlen=WORDS)
         self._command = command
         self._environment = environment
         self._clock = clock
@@ -43,8 +51,12 @@ class Supervised:
             while True:
                 began = self._clock.monotonic()
                 self._again.clear()
-                self._child = await start(self._command, self._environment, lambda _, line: self._on_line(line))
-                self.last_exit = await self._child.wait()
+                self._said.clear()
+                self._child = await start(self._command, self._environment, lambda _, line: self._heard(line))
+                code = await self._child.wait()
+                # What was ended on purpose tells nothing of why it ends.
+                asked = self._again.is_set()
+                self.last_exit, self.words = (None, ()) if asked else (code, tuple(self._said))
                 await self._wait(self._policy.delay(self._clock.monotonic() - began))
                 self.restarts += 1
         finally:
@@ -57,6 +69,11 @@ class Supervised:
         self._again.set()
         if self._child is not None and self._child.running:
             self._child.terminate()
+
+    def _heard(self, line: str) -> None:
+        self._said.append(line)
+        self.words = tuple(self._said)
+        self._on_line(line)
 
     async def _wait(self, seconds: float) -> None:
         if seconds <= 0:

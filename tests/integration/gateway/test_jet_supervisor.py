@@ -37,7 +37,7 @@ async def test_it_follows_the_token(console: Any, tmp_path: Path) -> None:
         jet.on_change(lambda: changes.append(None))
         running = asyncio.create_task(jet.run())
         await until(lambda: jet.fact().restarts >= 3, "three restarts")
-        assert "no authorization token" in jet.fact().last_words
+        assert "no authorization token" in jet.fact().words[-1]
         await until(lambda: jet.fact().back_off, "back-off")
 
         names = {"gateway_id": "g", "gateway_name": "n", "console_id": "c", "identity_key": "k", "pairing_key": "p"}

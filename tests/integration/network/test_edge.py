@@ -62,6 +62,7 @@ SYMPTOMS = {
     "edge/proxy/refuse": "proxy: 403 Forbidden",
     "edge/proxy/name-unresolved": "proxy: 503 Service Unavailable",
     "edge/proxy/close-at-once": "proxy: RemoteProtocolError",
+    "edge/proxy/port-closed": "proxy: ConnectError",
     "edge/proxy/not-a-proxy": "proxy: 405 Method Not Allowed",
     "edge/proxy/intercept-tls": "proxy: ConnectError",
     "edge/proxy/drop-upgrade": "proxy: ConnectError",
@@ -71,10 +72,11 @@ SYMPTOMS = {
     "edge/relay/slow": "tls: timeout",
     "edge/relay/half-open": "",
     "edge/relay/idle-cut": "",
-    "edge/tls/certificate-expired": "tls: certificate has expired",
+    "edge/tls/certificate-ended": "tls: certificate has expired",
     "edge/tls/certificate-not-yet-valid": "tls: certificate is not yet valid",
     "edge/tls/certificate-other-host": "tls: Hostname mismatch",
     "edge/tls/certificate-other-ca": "tls: unable to get local issuer certificate",
+    "edge/tls/no-backend": "websocket: 503",
     "edge/tls/drop-upgrade": "websocket: 426",
     "edge/artifacts/forbidden": "artifact: HTTP 403",
     "edge/artifacts/missing": "artifact: HTTP 404",
@@ -264,7 +266,7 @@ async def test_nothing_that_it_says_names_a_fault_or_a_cause(edge: Edge, caplog:
     blind.verify_mode = ssl.CERT_NONE
     endpoint = urlsplit(edge.endpoint)
     for fault in FAULTS:
-        if fault.startswith("edge/relay/") or fault == "edge/console/down":
+        if fault.startswith("edge/relay/") or fault in ("edge/console/down", "edge/proxy/port-closed"):
             continue  # these say nothing
         await edge.switch(fault, on=True)
         with suppress(dns.exception.Timeout):
@@ -277,12 +279,15 @@ async def test_nothing_that_it_says_names_a_fault_or_a_cause(edge: Edge, caplog:
         writer.transport.abort()
         reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port, ssl=blind, server_hostname=NAME)
         said += writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        if fault == "edge/tls/no-backend":
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            said += await reader.read(4096)
         writer.transport.abort()
         await edge.switch(fault, on=False)
     text = said.decode("latin-1").lower() + "\n".join(
         record.getMessage() for record in caplog.records if record.name != "asyncio"
     )
-    assert "407 proxy authentication required" in text
+    assert "407 proxy authentication required" in text and "503 service unavailable" in text
     for word in {*CAUSES, *(fault.rpartition("/")[2] for fault in FAULTS if "-" in fault.rpartition("/")[2])}:
         assert word not in text
 

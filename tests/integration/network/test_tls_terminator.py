@@ -77,7 +77,7 @@ async def test_it_passes_unopened_what_comes(terminator: TlsTerminator, certific
 @pytest.mark.parametrize(
     "fault,codes",
     [
-        ("certificate-expired", {EXPIRED}),
+        ("certificate-ended", {EXPIRED}),
         ("certificate-not-yet-valid", {NOT_YET}),
         ("certificate-other-host", {OTHER_HOST}),
         ("certificate-other-ca", OTHER_CA),
@@ -100,7 +100,7 @@ async def test_a_certificate_that_is_wrong_in_one_way(
     in_time = served.not_valid_before_utc <= now <= served.not_valid_after_utc
     names = served.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     right = names.get_values_for_type(x509.DNSName) == [NAME]
-    assert in_time == (fault not in ("certificate-expired", "certificate-not-yet-valid"))
+    assert in_time == (fault not in ("certificate-ended", "certificate-not-yet-valid"))
     assert right == (fault != "certificate-other-host")
     assert (served.issuer == console_ca.subject) == (fault != "certificate-other-ca")
     if fault != "certificate-other-ca":
@@ -135,14 +135,14 @@ async def test_an_upgrade_that_is_left_out(terminator: TlsTerminator, certificat
 
 
 async def test_who_only_knocks_has_seen_no_certificate(terminator: TlsTerminator) -> None:
-    terminator.faults.add("certificate-expired")
+    terminator.faults.add("certificate-ended")
     host, _, port = terminator.address.rpartition(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.close()
     await writer.wait_closed()
     with pytest.raises(ssl.SSLCertVerificationError):
         await _handshake(terminator, ssl.create_default_context())
-    assert terminator.hits == {"certificate-expired": 1}
+    assert terminator.hits == {"certificate-ended": 1}
 
 
 async def test_without_the_consoles_ca_its_own_issues_everything(upstream: Upstream, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ async def test_without_the_consoles_ca_its_own_issues_everything(upstream: Upstr
                 await _handshake(made, trust, "127.0.0.1")
             except ssl.SSLCertVerificationError as error:
                 code = error.verify_code
-            expected = {"certificate-expired": EXPIRED, "certificate-not-yet-valid": NOT_YET}
+            expected = {"certificate-ended": EXPIRED, "certificate-not-yet-valid": NOT_YET}
             assert code == expected.get(fault, 64 if fault == "certificate-other-host" else 0), fault
     finally:
         await made.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,13 @@ async def test_an_expired_code_tells_when(world: World):
     assert (type(error), error.reason) == (Refused, "pairing-code-expired")
     assert "expires: 2026-06-02 12:00:00 UTC" in error.evidence
     assert "console's time: 2026-06-02 12:00:00 UTC" in error.evidence
+
+
+async def test_an_operator_may_let_codes_expire_sooner(world: World):
+    world.service.gateways.code_lifetime = timedelta(minutes=30)
+    made = await create(world.service)
+    await world.clock.advance(1800)
+    assert (await world.refused(made.pairing_code)).reason == "pairing-code-expired"
 
 
 async def test_a_replaced_code_counts_as_expired(world: World):

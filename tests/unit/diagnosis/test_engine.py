@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from pcg.diagnosis.engine import all_scenarios, diagnose
-from pcg.diagnosis.facts import Facts, JetFact
+from pcg.diagnosis.facts import Facts, JetFact, WayFact
 from pcg.model.records import GatewayStatus, Problem, StepReport
 from pcg.model.states import Severity, StepName, StepState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LOOPING = JetFact("installer", 5, True, NOW - timedelta(minutes=3), "no token")
+LOOPING = JetFact("installer", 5, True, NOW - timedelta(minutes=3), ["jet: no authorization token: none yet"])
 
 
 def status(
@@ -122,7 +122,7 @@ def test_a_looping_jet_before_configuration_is_a_notice() -> None:
     (notice,) = diagnose(Facts(NOW, status(), [LOOPING]))
     assert (notice.scenario, notice.cause) == ("jet-crash-loop", "awaiting-configuration")
     assert notice.severity is Severity.INFO and notice.since == LOOPING.since
-    assert "no token" in notice.evidence[0].text
+    assert "none yet" in notice.evidence[0].text
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,32 @@ def test_a_looping_jet_before_configuration_is_a_notice() -> None:
 )
 def test_a_jet_that_does_not_loop_is_no_notice(jet: JetFact) -> None:
     assert diagnose(Facts(NOW, status(), [jet])) == []
+
+
+@pytest.mark.parametrize(
+    "cause,words",
+    [
+        ("token-rejected", ["jet: the console does not accept the authorization token (token-rejected)"]),
+        (
+            "console-unreachable",
+            ["jet: it cannot be reached. hop=connect tried: x", "jet: the console was unreachable"],
+        ),
+        ("container-cannot-start", ["setpriv: failed to execute /usr/bin/pcg: No such file or directory"]),
+        ("container-cannot-start", []),
+    ],
+)
+def test_a_jet_that_loops_for_another_reason_is_an_error(cause: str, words: list[str]) -> None:
+    jet = JetFact("installer", 2, False, NOW, words, last_exit=1)
+    (found,) = diagnose(Facts(NOW, status(), [jet]))
+    assert (found.scenario, found.cause, found.severity) == ("jet-crash-loop", cause, Severity.ERROR)
+    assert not words or words[-1] in found.evidence[0].text
+
+
+def test_a_jet_that_meets_what_the_gateway_meets_is_not_told_beside_it() -> None:
+    problem = Problem(reason="connection-refused", what="refused", at=NOW)
+    way = WayFact(registered=True, step="session", trouble=problem, upgraded=True)
+    jet = JetFact("installer", 2, True, NOW, ["jet: refused hop=connect"], last_exit=1)
+    assert [found.scenario for found in diagnose(Facts(NOW, status(), [jet], way))] == ["gateway-disconnected"]
 
 
 def test_jet_is_no_longer_expected_to_loop_once_registered() -> None:

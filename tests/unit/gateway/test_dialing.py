@@ -10,7 +10,7 @@ import pytest
 from doubles.console import PipeEnd, pipe
 from pcg.clock import LoopClock
 from pcg.errors import PcgError, Unreachable
-from pcg.gateway.dialing import TRY_UPGRADE_SECONDS, Dialer
+from pcg.gateway.dialing import MOST_SECONDS, TRY_UPGRADE_SECONDS, Dialer
 from pcg.model.records import Event, GatewayStatus
 
 pytestmark = pytest.mark.looptime
@@ -86,6 +86,16 @@ async def test_polling_that_does_not_pass_either_blames_no_websocket() -> None:
     assert await network.dial() is not None
 
 
+async def test_upgrades_that_failed_while_nothing_passed_do_not_count_once_all_passes() -> None:
+    network = Network()
+    network.upgrade, network.https = failing("websocket"), failing("http")
+    for _ in range(4):
+        assert await network.dial() is None
+    network.upgrade = network.https = None
+    assert await network.dial() is not None
+    assert network.tries[-1] == "websocket" and not network.blocked()
+
+
 async def test_an_upgrade_that_passes_and_carries_nothing_counts_as_failed() -> None:
     network = Network()
     for _ in range(3):
@@ -105,7 +115,7 @@ async def test_a_welcome_between_failures_begins_the_count_anew() -> None:
     assert "polling" not in network.tries
 
 
-async def test_every_hour_the_upgrade_is_tried_and_the_session_moves_over_when_it_passes() -> None:
+async def test_now_and_then_the_upgrade_is_tried_and_the_session_moves_over_when_it_passes() -> None:
     network = Network()
     network.upgrade = failing("websocket")
     for _ in range(2):
@@ -114,17 +124,30 @@ async def test_every_hour_the_upgrade_is_tried_and_the_session_moves_over_when_i
     assert current is not None
     running = asyncio.create_task(network.dialer.run())
     before = len(network.tries)
-    await asyncio.sleep(2 * TRY_UPGRADE_SECONDS + 1)
+    await asyncio.sleep(3 * TRY_UPGRADE_SECONDS + 1)
     assert network.tries[before:] == ["websocket", "websocket"]
     assert not current.closed
     network.upgrade = None
-    await asyncio.sleep(TRY_UPGRADE_SECONDS)
+    await asyncio.sleep(4 * TRY_UPGRADE_SECONDS)
     assert current.closed, "the session ends, and dials"
     before = len(network.tries)
     assert await network.dial() is not None
     assert network.tries[before:] == [], "the WebSocket that got through is used"
     assert not network.blocked()
     assert [event.reason for event in network.told] == ["WebSocketBlocked", "WebSocketPasses"]
-    await asyncio.sleep(5 * TRY_UPGRADE_SECONDS)
+    await asyncio.sleep(10 * MOST_SECONDS)
     assert network.tries[before:] == [], "nothing more to try"
+    running.cancel()
+
+
+async def test_the_tries_become_rarer() -> None:
+    network = Network()
+    network.upgrade = failing("websocket")
+    for _ in range(3):
+        await network.dial()
+    running = asyncio.create_task(network.dialer.run())
+    before = len(network.tries)
+    await asyncio.sleep(24 * MOST_SECONDS)
+    # 2, 4, 8, 16 and 32 minutes, then every hour.
+    assert len(network.tries) - before == 5 + 22
     running.cancel()

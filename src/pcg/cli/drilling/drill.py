@@ -100,10 +100,12 @@ class WrongInput:
     """An installer is given something wrong, and then, with the same state, what is right."""
 
     wrong: Callable[[Scene], Awaitable[Given]]
-    told: str
+    told: str = ""
     """in its own words on its screen: each such line is a hit"""
     right: Callable[[Scene], Awaitable[Given]] | None = None
     """default: everything right"""
+    refused: str = ""
+    """the reason for which the console refuses it: its own counter of such refusals counts, instead of `told`"""
 
     async def on(self, scene: Scene) -> None:
         scene.given = await self.wrong(scene)
@@ -112,6 +114,8 @@ class WrongInput:
         await scene.give(await self.right(scene) if self.right else Given())
 
     async def hits(self, scene: Scene) -> int:
+        if self.refused:
+            return await scene.console_counted("pcg_refused_registrations_total", f'reason="{self.refused}"')
         return sum(self.told in line for line in scene.screen)
 
 
@@ -147,18 +151,20 @@ class Drill:
     way: Way = Way.DIRECT
     notice: bool = False
     """expected: told with severity info, and no warning or error beside it"""
+    unconfigured: bool = False
+    """the gateway is not configured while the trouble lasts: the trouble's end is that it is"""
+    nothing_lost: bool = False
+    """the recovery is complete only when the console has every event that the gateway wrote meanwhile"""
     options: tuple[str, ...] = ()
     """more of `pcg install`"""
     change: Callable[[Scene, dict[str, Any]], None] | None = None
     """of the configuration that is asked for"""
     found_within: float = FOUND_SECONDS
     """seconds"""
-    speed: float | None = None
-    """of the data center; default: that of the run"""
     environment: dict[str, str] = field(default_factory=dict)
     """of the installer, more than this process's own"""
-    mirrored: bool = False
-    """a console of its own, whose artifacts are fetched from the edge's artifact host"""
+    console: tuple[str, ...] = ()
+    """more of `pcg console serve`, of a console of its own"""
 
     @property
     def configures(self) -> bool:

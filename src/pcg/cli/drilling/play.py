@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pcg.cli.drilling.drill import RECOVERED_SECONDS, Drill, Played, Stage
+from pcg.cli.drilling.events import nothing_lost
 from pcg.cli.drilling.scene import Scene, SharedConsole, open_scene, running_console
 from pcg.errors import PcgError
 
@@ -73,7 +74,7 @@ async def _play(number: int, key: str, drill: Drill, shared: SharedConsole, run:
     try:
         async with (
             asyncio.timeout(LIMIT_SECONDS),
-            open_scene(key, drill, shared, run.folder / str(number), run.speed, logs) as scene,
+            open_scene(drill, shared, run.folder / str(number), run.speed, logs) as scene,
         ):
             await _course(scene, (scenario, cause), course, lambda line: run.told(f"{key}: {line}"))
     except (PcgError, OSError, TimeoutError) as error:
@@ -109,7 +110,7 @@ async def _course(scene: Scene, wanted: tuple[str, str], course: _Course, told: 
     told("trouble comes")
     if drill.when is Stage.START:
         await scene.start_installer()
-    elif drill.when is Stage.CONNECTED and drill.configures:
+    elif drill.when is Stage.CONNECTED and drill.configures and not drill.unconfigured:
         await scene.configure()
     course.found = await scene.until(lambda: wanted in scene.seen, drill.found_within)
     course.caused = await _counted(scene, before)
@@ -122,10 +123,22 @@ async def _course(scene: Scene, wanted: tuple[str, str], course: _Course, told: 
     course.recovered = await scene.until(
         lambda: wanted not in scene.present and scene.reached(drill.leads_to), RECOVERED_SECONDS
     )
+    if course.recovered and drill.nothing_lost:
+        course.recovered = await _all_arrives(scene)
     grave = {key for key, severity in scene.seen.items() if severity != "info"}
     course.only = grave == (set() if drill.notice else {wanted})
     course.others = tuple(sorted("/".join(key) for key in grave - {wanted}))
     told("recovered" if course.recovered else "not recovered")
+
+
+async def _all_arrives(scene: Scene) -> bool:
+    """Events come a moment after the session."""
+    ends = time.monotonic() + COUNTED_SECONDS
+    while not await nothing_lost(scene.state, scene.console, scene.gateway_id):
+        if time.monotonic() > ends:
+            return False
+        await asyncio.sleep(0.1)
+    return True
 
 
 async def _counted(scene: Scene, before: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import Any
 from pcg.cli.client import ConsoleClient, open_console
 from pcg.cli.demo_faults import Lab
 from pcg.cli.demo_stack import Stack
-from pcg.cli.drilling.drill import Drill, Given, Kind, Stage, Way
+from pcg.cli.drilling.drill import Drill, Given, Stage, Way
 from pcg.cli.gateway_changes import configure_gateway
-from pcg.clouds.lab.edge.edge import ARTIFACTS, NAME
+from pcg.clouds.lab.edge.edge import NAME
 from pcg.clouds.lab.edge.process import PORTS
 from pcg.gateway.own_findings import read_findings
 from pcg.model.records import Finding
@@ -50,16 +50,14 @@ class SharedConsole:
 
 
 @asynccontextmanager
-async def running_console(folder: Path, *, mirrored: bool = False) -> AsyncIterator[SharedConsole]:
-    """By its own address, and by the name that every data center's edge gives it. `mirrored`: its artifacts are fetched
-    from the edge's artifact host."""
+async def running_console(folder: Path, options: Sequence[str] = ()) -> AsyncIterator[SharedConsole]:
+    """By its own address, and by the name that every data center's edge gives it. `options`: more of its command."""
     stack = Stack(cloud="simulated", speed=1, folder=folder)
     try:
         # The certificate bears the URL, so the port must be known before.
         stack.console_url = f"https://127.0.0.1:{_free_port()}"
         stack.console_options = ["--public-url", stack.console_url, "--public-url", f"https://{NAME}:{PORTS.endpoint}"]
-        if mirrored:
-            stack.console_options += ["--artifact-mirror", f"https://{ARTIFACTS}:{PORTS.artifacts}"]
+        stack.console_options += options
         await stack.start_console()
         async with open_console(await stack.login()) as client:
             yield SharedConsole(stack, client)
@@ -122,6 +120,12 @@ class Scene:
             self.drill.change(self, document)
         await configure_gateway(self.console, self.gateway, document, self.stack.cloud_password)
 
+    async def console_counted(self, metric: str, *labels: str) -> int:
+        """The console's own counter: the sum of the metric's series that bear all these labels (`name="value"`)."""
+        lines = (await self.console.metrics()).splitlines()
+        series = [line for line in lines if line.startswith(metric) and all(label in line for label in labels)]
+        return sum(int(float(line.rpartition(" ")[2])) for line in series)
+
     async def cut(self) -> None:
         """Break what goes through the edge."""
         for on in (True, False):
@@ -180,16 +184,16 @@ class Scene:
 
 @asynccontextmanager
 async def open_scene(
-    key: str, drill: Drill, shared: SharedConsole, folder: Path, speed: float, logs: Path | None
+    drill: Drill, shared: SharedConsole, folder: Path, speed: float, logs: Path | None
 ) -> AsyncIterator[Scene]:
     """Everything in `folder` is gone afterwards; a copy of what the parts logged is left in `logs`."""
     async with AsyncExitStack() as opened:
-        if drill.mirrored:
-            shared = await opened.enter_async_context(running_console(folder.with_suffix(".console"), mirrored=True))
+        if drill.console:
+            shared = await opened.enter_async_context(running_console(folder.with_suffix(".console"), drill.console))
         screen: list[str] = []
         stack = Stack(
             cloud=drill.cloud,
-            speed=drill.speed or speed,
+            speed=speed,
             folder=folder,
             on_line=lambda part, line: screen.append(line) if part == "installer" else None,
         )
@@ -199,10 +203,11 @@ async def open_scene(
         if drill.way is not Way.DIRECT:
             ca = shared.stack.folder / "console" / "ca.pem"
             stack.data_center_options = ["--edge-to", shared.url.removeprefix("https://"), "--edge-ca", str(ca)]
-        if drill.kind is not Kind.INPUT or drill.way is not Way.DIRECT:
+        if drill.configures or drill.way is not Way.DIRECT:
             await stack.start_data_center()
-        name = key.replace("/", ".")
-        created = await shared.client.call("POST", "/gateways", {"name": name[:63], "cloud": drill.cloud})
+        # A neutral name: machines bear it, and no simulated part may learn what is played.
+        wanted = {"name": f"drill-{folder.name}", "cloud": drill.cloud}
+        created = await shared.client.call("POST", "/gateways", wanted)
         yield Scene(drill, stack, shared.client, created["gateway"]["id"], created["pairing_code"], screen=screen)
 
 

@@ -48,13 +48,16 @@ LOGS = LogRules(
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    """The trouble of a session that cannot be opened; a break that heals at once is none."""
+    """The trouble of a session that cannot be opened, or goes by polling; a break that heals at once is none."""
     way = facts.way
-    if way is None or way.trouble is None or not way.registered or way.step != "session":
+    if way is None or not way.registered:
         return
-    name = way_cause(way.trouble)
-    if name == "websocket-blocked" and way.sessions == 0:
+    trouble = way.trouble if way.step == "session" else way.by_polling
+    if trouble is None:
+        return
+    name = way_cause(trouble)
+    if name == "websocket-blocked" and not way.upgraded:
         return  # told as a hindrance of the way in
-    found = way_finding(SCENARIO, LOGS, name, way, way.trouble)
+    found = way_finding(SCENARIO, LOGS, name, way, trouble)
     if found is not None:
         yield found

@@ -132,4 +132,3 @@ LOGS = LogRules(
     missing="the gateway's own log, or the container logs of the cluster's controllers",
     silenced_by=SILENCED_BY,
 )
-""

@@ -212,13 +212,14 @@ def examine(facts: Facts) -> Iterator[Finding]:
     # A notice is expected: worth telling while it is new, never a warning.
     yield from (found.model_copy(update={"severity": Severity.INFO}) for found in notices if found)
     found = None
-    if way.trouble is not None:
+    trouble = way.trouble or way.by_polling
+    if trouble is not None:
         if not way.registered:
-            found = way_finding(SCENARIO, LOGS, way_cause(way.trouble) or way.trouble.reason, way, way.trouble)
+            found = way_finding(SCENARIO, LOGS, way_cause(trouble) or trouble.reason, way, trouble)
         elif way.step in _FETCHED:
-            found = way_finding(SCENARIO, LOGS, "artifact-download-failed", way, way.trouble)
-        elif way.sessions == 0 and way_cause(way.trouble) == "websocket-blocked":
-            found = way_finding(SCENARIO, LOGS, "websocket-blocked", way, way.trouble)
+            found = way_finding(SCENARIO, LOGS, "artifact-download-failed", way, trouble)
+        elif not way.upgraded and way_cause(trouble) == "websocket-blocked":
+            found = way_finding(SCENARIO, LOGS, "websocket-blocked", way, trouble)
     if found is None and way.overdue is not None and not way.registered:
         found = way_finding(SCENARIO, LOGS, "registration-overdue", way, way.overdue)
     if found is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts
+from pcg.diagnosis.facts import Facts, JetFact
 from pcg.diagnosis.log_context import MILESTONES, about_jet, is_jet_pod
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_lines import LogLine
@@ -18,31 +18,6 @@ from pcg.model.states import Severity, StepName
 
 SCENARIO = "jet-crash-loop"
 SILENCED_BY: tuple[str, ...] = ()
-
-
-def examine(facts: Facts) -> Iterator[Finding]:
-    looping = [jet for jet in facts.jets if jet.back_off]
-    if not looping or facts.done(StepName.JET_REGISTERED):
-        return
-    yield Finding(
-        scenario=SCENARIO,
-        cause="awaiting-configuration",
-        severity=Severity.INFO,
-        since=min((jet.since or facts.now for jet in looping), default=facts.now),
-        summary="Jet restarts with back-off because it has no authorization token yet: the gateway is not configured, "
-        "or its cluster is still being built. This is expected.",
-        evidence=[
-            Evidence(
-                source=f"jet ({jet.place})",
-                text=f"CrashLoopBackOff after {jet.restarts} restarts: {jet.last_words}"[:4096],
-                time=facts.now,
-            )
-            for jet in looping
-        ],
-        remedy=["Finish the gateway's configuration; jet heals by itself once its cluster is registered."],
-        link="docs/scenarios.md#jet-crash-loop",
-        cured="Jet is Running and ready, and the step jet-registered is done.",
-    )
 
 
 def _of_jet(line: LogLine) -> bool:
@@ -183,4 +158,52 @@ LOGS = LogRules(
     needs=frozenset({Kind.KUBELET, Kind.CONTAINER, Kind.SYSLOG, Kind.OTHER}),
     missing="the kubelet's journal (kubelet.log) or jet's container log",
 )
-""
+
+_SAYS = {
+    "does not accept the authorization token": "token-rejected",
+    " hop=": "console-unreachable",
+    "no authorization token": "awaiting-configuration",
+}
+"""what our jet says, the weightiest first: name of the cause"""
+
+_OWN_WORDS = "jet: "
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    causes = {cause.name: cause for cause in LOGS.causes}
+    found: dict[str, list[JetFact]] = {}
+    for jet in facts.jets:
+        if not jet.ready and (jet.back_off or jet.last_exit is not None):
+            found.setdefault(_cause(jet), []).append(jet)
+    if facts.done(StepName.JET_REGISTERED):
+        found.pop("awaiting-configuration", None)
+    if facts.way is not None and facts.way.trouble is not None:
+        found.pop("console-unreachable", None)  # the gateway itself tells of its own way there
+    for name, jets in found.items():
+        cause = causes[name]
+        yield Finding(
+            scenario=SCENARIO,
+            cause=name,
+            severity=cause.severity,
+            since=min(jet.since or facts.now for jet in jets),
+            summary=cause.summary,
+            evidence=[Evidence(source=f"jet ({jet.place})", text=_evidence(jet), time=facts.now) for jet in jets],
+            remedy=list(cause.remedy),
+            link=f"docs/scenarios.md#{SCENARIO}",
+            cured=cause.cured,
+        )
+
+
+def _cause(jet: JetFact) -> str:
+    for words, name in _SAYS.items():
+        if any(words in line for line in jet.words):
+            return name
+    # Jet says why it ends. One that ends without a word of its own never came to run.
+    spoke = any(line.startswith(_OWN_WORDS) for line in jet.words)
+    return "awaiting-configuration" if spoke or jet.last_exit is None else "container-cannot-start"
+
+
+def _evidence(jet: JetFact) -> str:
+    state = "CrashLoopBackOff" if jet.back_off else "starting again"
+    ended = "" if jet.last_exit is None else f" (exit code {jet.last_exit})"
+    return f"{state} after {jet.restarts} restarts{ended}: {' / '.join(jet.words) or 'it said nothing'}"[:4096]

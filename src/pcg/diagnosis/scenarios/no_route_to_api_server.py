@@ -175,4 +175,3 @@ LOGS = LogRules(
     missing="the node's kubelet journal (kubelet.log) or container logs",
     silenced_by=SILENCED_BY,
 )
-""

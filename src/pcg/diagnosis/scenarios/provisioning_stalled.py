@@ -277,4 +277,3 @@ LOGS = LogRules(
     speakers=of_the_gateway,
     missing="the gateway's own log, or the container logs of the cluster's controllers",
 )
-""

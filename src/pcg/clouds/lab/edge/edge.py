@@ -32,6 +32,8 @@ from pcg.errors import NotFound
 
 NAME = "console.edge.test"
 ARTIFACTS = "artifacts.edge.test"
+OWN_CA = "own-ca.pem"
+"""in the edge's folder, for gateways that shall trust it"""
 _DOWN = "upstream-down"
 
 FAULTS = {
@@ -92,6 +94,7 @@ class Edge:
         self._proxy = ForwardProxy(folder, user=proxy_user, password=proxy_password, names=names)
         self._tls = TlsTerminator(folder, Upstream.parse(console), name, ca=ca)
         self._relay = Relay(pace=pace, clock=clock)
+        (folder / OWN_CA).write_text(self.own_ca)
         self._artifacts = ArtifactHost(self._tls.authority, Upstream.parse(console), ARTIFACTS)
 
     @property
@@ -145,6 +148,11 @@ class Edge:
         part, name = self._part(fault)
         if isinstance(part, Relay):
             await part.switch(name, on=on)
+        elif isinstance(part, ForwardProxy) and name == "port-closed":
+            if on:
+                part.close()
+            else:
+                await part.open()
         else:
             (part.faults.add if on else part.faults.discard)(name)
 

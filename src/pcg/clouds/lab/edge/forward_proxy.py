@@ -28,13 +28,15 @@ FAULTS = {
     "name-unresolved": "no target's name can be resolved (503)",
     "close-at-once": "the connection is closed without an answer",
     "not-a-proxy": "it answers as a web server, which knows no CONNECT (405)",
+    "port-closed": "its port refuses connections; what stands goes on",
     "intercept-tls": "TLS is opened with the edge's own CA",
     "drop-upgrade": "the Upgrade of a request is left out; TLS is opened for it",
 }
 
 
 class ForwardProxy:
-    """`faults` are named as in FAULTS and may be changed at any time; they concern what connects from then on.
+    """`faults` are named as in FAULTS and may be changed at any time, `port-closed` by `close` and `open`; they concern
+    what connects from then on.
 
     `names` is its name server: a name that it does not hold cannot be resolved. With `tls`, clients reach the proxy
     itself by TLS.
@@ -63,6 +65,20 @@ class ForwardProxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+
+    def close(self) -> None:
+        """The kernel refuses from now on, before we see anybody: `hits` says how often this was done."""
+        if self._server is not None and "port-closed" not in self.faults:
+            self.faults.add("port-closed")
+            self.hits["port-closed"] += 1
+            self._server.close()
+
+    async def open(self) -> None:
+        """After `close`, at the same address. Raises OSError."""
+        if "port-closed" in self.faults:
+            host, _, port = self.address.rpartition(":")
+            await self.start(host, int(port))
+            self.faults.discard("port-closed")
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         context = self.authority.server_context(host) if self._tls else None

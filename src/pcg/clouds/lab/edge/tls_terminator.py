@@ -8,6 +8,7 @@ shows another issuer than clients expect.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections import Counter
@@ -21,13 +22,21 @@ from pcg.clouds.lab.edge.streams import accepted, drop, pipe_both_ways
 from pcg.clouds.lab.edge.upstream import Upstream
 
 FAULTS = {
-    "certificate-expired": "the certificate ended some days ago",
+    "certificate-ended": "the certificate ended some days ago",
     "certificate-not-yet-valid": "the certificate begins in some days",
     "certificate-other-host": "the certificate is for another name",
     "certificate-other-ca": "the certificate is issued by the edge's own CA: interception",
+    "no-backend": "the certificate is right; each request is answered 503, as behind it nothing runs",
     "drop-upgrade": "the certificate is right; the Upgrade of a request is left out",
 }
 """The first certificate of them that is on is shown."""
+
+_COUNTED_LATER = ("drop-upgrade", "no-backend")
+"""by what is asked, not by the certificate, which is right"""
+
+_UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 _ENDED = -timedelta(days=33)
 _TO_BEGIN = timedelta(days=3)
@@ -78,6 +87,9 @@ class TlsTerminator:
         spoils = "drop-upgrade" in self.faults
         client = await accepted(connection, self._context(fault) if fault else None)
         try:
+            if fault == "no-backend":
+                await self._excuse(client)
+                return
             upstream = await self._upstream.connect(tls_for=self._host if fault else None)
             try:
                 if fault is None:
@@ -94,15 +106,21 @@ class TlsTerminator:
         finally:
             await drop(client[1])
 
+    async def _excuse(self, client: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        await read_head(client[0])
+        self.hits["no-backend"] += 1
+        client[1].write(_UNAVAILABLE)
+        await client[1].drain()
+
     def _context(self, fault: str) -> ssl.SSLContext:
         authority = self.authority if fault == "certificate-other-ca" else self._trusted
         host = self._other_host if fault == "certificate-other-host" else self._host
-        since = {"certificate-expired": _ENDED, "certificate-not-yet-valid": _TO_BEGIN}.get(fault, USUAL)
+        since = {"certificate-ended": _ENDED, "certificate-not-yet-valid": _TO_BEGIN}.get(fault, USUAL)
         context = authority.server_context(host, since)
 
         def shown(served: ssl.SSLObject, name: str | None, used: ssl.SSLContext) -> None:
             # Called when a client has begun TLS: from then on it gets to see the certificate. Who only knocks does not.
-            if fault != "drop-upgrade":
+            if fault not in _COUNTED_LATER:
                 self.hits[fault] += 1
 
         context.sni_callback = shown
