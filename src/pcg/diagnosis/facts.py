@@ -91,4 +91,5 @@ def finding_of(
         remedy=list(problem.remedy if remedy is None else remedy)[:16],
         link=f"docs/scenarios.md#{scenario}",
         cured=cured,
+        step=step.name,
     )
