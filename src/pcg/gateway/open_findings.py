@@ -15,11 +15,8 @@ from pydantic import Field
 
 from pcg.clock import Clock
 from pcg.gateway.store import GatewayStore
-from pcg.model.records import Event, Evidence, Finding, Record
+from pcg.model.records import FINDING_CLOSED, FINDING_OPENED, Event, Evidence, Finding, Record
 from pcg.model.states import Severity
-
-OPENED = "FindingOpened"
-CLOSED = "FindingClosed"
 
 HELD_SECONDS = 10.0
 """from when a finding is gone until its closing is told; twice as long for each time that it had come again"""
@@ -88,7 +85,7 @@ class OpenFindings:
             returned = before.returned + (before.gone_at is not None) if before else 0
             known[finding.key] = _Known(finding=finding, returned=returned)
             if before is None or before.closed:
-                events.append(self._event(OPENED, finding, finding.severity, finding.summary))
+                events.append(self._event(FINDING_OPENED, finding, finding.severity, finding.summary))
         return events
 
     def _gone(self, known: dict[tuple[str, str], _Known], present: set[tuple[str, str]], now: datetime) -> list[Event]:
@@ -106,7 +103,8 @@ class OpenFindings:
 
     def _closing(self, item: _Known) -> Event:
         assert item.gone_at is not None
-        event = self._event(CLOSED, item.finding, Severity.INFO, f"Over: {item.finding.summary}")
+        finding = item.finding.model_copy(update={"closed": item.gone_at})
+        event = self._event(FINDING_CLOSED, finding, Severity.INFO, f"Over: {finding.summary}")
         more = {"closed": item.gone_at.isoformat()} | ({"returned": str(item.returned)} if item.returned else {})
         return event.model_copy(update={"fields": event.fields | more})
 

@@ -95,10 +95,17 @@ class Finding(Record):
     """what it looks like when it is over"""
     step: StepName | None = None
     """beside which it is shown"""
+    closed: datetime | None = None
+    """when its cause had gone; None while it is open"""
 
     @property
     def key(self) -> tuple[str, str]:
         return (self.scenario, self.cause)
+
+
+FINDING_OPENED = "FindingOpened"
+FINDING_CLOSED = "FindingClosed"
+"""reasons of the events that bear a finding"""
 
 
 class Event(Record):

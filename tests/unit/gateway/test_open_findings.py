@@ -10,8 +10,10 @@ import pytest
 
 from pcg.clock import SystemClock
 from pcg.errors import TryAgain
-from pcg.gateway.open_findings import CLOSED, FINDING_BYTES, OPENED, OpenFindings, within
+from pcg.gateway.open_findings import FINDING_BYTES, OpenFindings, within
 from pcg.gateway.store import GatewayStore
+from pcg.model.records import FINDING_CLOSED as CLOSED
+from pcg.model.records import FINDING_OPENED as OPENED
 from pcg.model.records import Event, Evidence, Finding
 from pcg.model.states import Severity, StepName
 
@@ -83,7 +85,8 @@ def test_a_finding_opens_gains_evidence_and_closes_with_the_time_when_its_cause_
     closed = world.told()[-1]
     assert (closed.reason, closed.severity, closed.step) == (CLOSED, "info", "template")
     assert closed.fields["closed"] == (NOON + timedelta(seconds=11)).isoformat()
-    assert closed.finding == finding("full", "one", "two"), "as it was seen last"
+    gone_at = NOON + timedelta(seconds=11)
+    assert closed.finding == finding("full", "one", "two").model_copy(update={"closed": gone_at}), "as it was seen last"
     world.after(100)
     assert world.reasons() == [OPENED, CLOSED]
     assert world.opened.findings == []
@@ -99,8 +102,8 @@ def test_a_restarted_process_opens_nothing_again_and_loses_no_closing(world: Wor
     world.crash()
     world.after(60)
     assert world.reasons() == [OPENED, CLOSED]
-    assert world.told()[-1].fields["closed"] == (NOON + timedelta(seconds=61)).isoformat()
-    assert world.told()[-1].finding == finding("full", "one")
+    gone_at = NOON + timedelta(seconds=61)
+    assert world.told()[-1].finding == finding("full", "one").model_copy(update={"closed": gone_at})
     world.crash()
     world.after(60)
     assert world.reasons() == [OPENED, CLOSED]
