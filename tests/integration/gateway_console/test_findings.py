@@ -20,7 +20,9 @@ from .conftest import Console, Gateway, Make
 
 
 def found(step: StepName = StepName.CONNECT) -> list[Finding]:
-    problem = Problem(reason="vcenter-unreachable", what="vcenter.example.com refuses the connection", at=datetime.now(UTC))
+    problem = Problem(
+        reason="vcenter-unreachable", what="vcenter.example.com refuses the connection", at=datetime.now(UTC)
+    )
     failed = StepReport(name=step, state=StepState.FAILED, last_error=problem)
     status = GatewayStatus(generation=1, incarnation=1, steps=[failed])
     return diagnose(Facts(now=datetime.now(UTC), status=status))
