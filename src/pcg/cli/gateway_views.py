@@ -40,11 +40,11 @@ def show(name: str, output: str) -> None:
             click.echo(f"{field.replace('_', ' ') + ':':<22}{plain(value)}")
 
 
-def _part(name: str, part: str) -> list[dict[str, Any]]:
+def _part(name: str, part: str, **parameters: Any) -> list[dict[str, Any]]:
     async def run() -> list[dict[str, Any]]:
         async with open_console() as console:
             gateway = await console.gateway(name)
-            return await console.items(f"/gateways/{gateway['id']}/{part}")
+            return await console.items(f"/gateways/{gateway['id']}/{part}", **parameters)
 
     return asyncio.run(run())
 
@@ -53,15 +53,21 @@ def _part(name: str, part: str) -> list[dict[str, Any]]:
 @click.argument("name")
 @output_option
 def steps(name: str, output: str) -> None:
-    """Every step with its state, current task and error."""
+    """Every step with its state, current task, error, and what is found beside it."""
     found = _part(name, "steps")
     if output == "json":
         show_json(found)
         return
     show_table(found, ["name", "state", "since", "seconds", "task", "next_try"])
+    known = _part(name, "findings")
     for step in found:
-        if step.get("last_error") and step["state"] != "done":
+        beside = [finding for finding in known if finding.get("step") == step["name"]]
+        # A finding has the error's own words among its evidence.
+        if step.get("last_error") and step["state"] != "done" and not beside:
             _show_problem(step["name"], step["last_error"])
+        for finding in beside:
+            click.echo(f"\n{step['name']}:")
+            _show_finding(finding)
 
 
 @click.command("events")
@@ -90,22 +96,20 @@ def events(name: str, follow: bool, output: str) -> None:
 
 @click.command("findings")
 @click.argument("name")
+@click.option("--all", "closed_too", is_flag=True, help="Also those that are over, the latest first.")
 @output_option
-def findings(name: str, output: str) -> None:
+def findings(name: str, closed_too: bool, output: str) -> None:
     """Known failures that are there now, with evidence and remedy."""
     found = _part(name, "findings")
+    if closed_too:
+        found += _part(name, "findings", closed=True)
     if output == "json":
         show_json(found)
         return
     if not found:
         click.echo("no finding")
     for finding in found:
-        known = plain(f"{finding['severity']}: {finding['scenario']}/{finding['cause']}")
-        click.echo(f"{known}: {plain(finding['summary'])}")
-        for item in finding["evidence"]:
-            click.echo(f"  evidence: {plain(item['source'])}: {plain(item['text'])}")
-        for item in finding["remedy"]:
-            click.echo(f"  remedy:   {plain(item)}")
+        _show_finding(finding)
 
 
 @click.command("machines")
@@ -161,6 +165,27 @@ def _show_event(event: dict[str, Any], output: str) -> None:
     click.echo(
         f"{event['at']}  {event['severity']:<7}  {plain(event['reason'])}{plain(place)}: {plain(event['message'])}"
     )
+    if event.get("finding"):
+        _show_evidence_and_remedy(event["finding"])
+
+
+def _show_finding(finding: dict[str, Any]) -> None:
+    known = plain(f"{finding['severity']}: {finding['scenario']}/{finding['cause']}")
+    click.echo(f"{known}: {plain(finding['summary'])}")
+    when = f"since {finding['since']}"
+    if finding.get("closed"):
+        when += f", over since {finding['closed']}"
+    elif finding.get("last_told"):
+        when += f", as the gateway, which is away, told it last ({finding['last_told']})"
+    click.echo(f"  {when}")
+    _show_evidence_and_remedy(finding)
+
+
+def _show_evidence_and_remedy(finding: dict[str, Any]) -> None:
+    for item in finding["evidence"]:
+        click.echo(f"  evidence: {plain(item['source'])}: {plain(item['text'])}")
+    for item in finding["remedy"]:
+        click.echo(f"  remedy:   {plain(item)}")
 
 
 def _show_problem(step: str, error: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ MAXIMUM_EVENT_BYTES = 64 * 1024
 CUT_FIELD = "cut-by-console"
 """stands among the fields of an event that was cut, and says how large it was"""
 
+MAXIMUM_FINDING_BYTES = 72 * 1024
+"""as JSON with its escapes, which make three times as much of what a gateway sends"""
+
 _NAME_BYTES = 128
 _VALUE_BYTES = 1024
 """of one field as JSON: 32 of them fit, and the longest message (4096 characters) beside them"""
@@ -30,6 +33,9 @@ ROW_BYTES = 200
 def event_row(gateway_id: str, report: Report, now: datetime) -> dict[str, Any]:
     event = report.event
     message, fields = _fitting(storable(event.message), storable(event.fields))
+    finding = storable(event.finding.model_dump(mode="json")) if event.finding else None
+    if finding is not None and len(json.dumps(finding)) > MAXIMUM_FINDING_BYTES:
+        finding, fields = None, {**fields, CUT_FIELD: "its finding was too large to be stored"}
     return {
         "gateway_id": gateway_id,
         "writer": report.writer,
@@ -42,12 +48,14 @@ def event_row(gateway_id: str, report: Report, now: datetime) -> dict[str, Any]:
         "step": event.step.value if event.step else None,
         "machine": storable(event.machine),
         "fields": fields,
+        "finding": finding,
     }
 
 
 def row_bytes(row: dict[str, Any]) -> int:
     """What it takes in the store, about."""
-    return _bytes(row["message"], row["fields"]) + ROW_BYTES
+    finding = json.dumps(row["finding"]) if row["finding"] else ""
+    return _bytes(row["message"], row["fields"]) + len(finding) + ROW_BYTES
 
 
 def storable(value: Any) -> Any:

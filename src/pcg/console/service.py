@@ -49,7 +49,7 @@ class Service:
         self._installation = Installation(endpoint, certificates.pin)
         self.gateways = Gateways(database, self.streams, self.presence, clock, self._installation)
         self.configurations = Configurations(database, self.streams, clock)
-        self.observations = Observations(database)
+        self.observations = Observations(database, self.presence)
         self.allowances = Allowances(clock, self.collapsed)
         self.volumes = StoredVolumes(database, clock, self.collapsed)
         self.reports = Reports(database, self.streams, self.presence, clock, self.volumes)

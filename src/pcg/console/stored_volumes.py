@@ -161,9 +161,9 @@ class StoredVolumes:
 
 def _size(session: AsyncSession) -> ColumnElement[int]:
     """In bytes, as `event_rows.row_bytes` counts them. Older SQLite has no octet_length."""
-    columns = (StoredEvent.message, StoredEvent.fields)
+    columns = (StoredEvent.message, StoredEvent.fields, StoredEvent.finding)
     if session.get_bind().dialect.name == "sqlite":
-        message, fields = (func.length(cast(column, LargeBinary)) for column in columns)
+        message, fields, finding = (func.length(cast(column, LargeBinary)) for column in columns)
     else:
-        message, fields = (func.octet_length(cast(column, Text)) for column in columns)
-    return message + fields + ROW_BYTES
+        message, fields, finding = (func.octet_length(cast(column, Text)) for column in columns)
+    return message + fields + func.coalesce(finding, 0) + ROW_BYTES

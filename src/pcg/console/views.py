@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pcg.model.configuration import CloudKind
-from pcg.model.records import ConditionReport
+from pcg.model.records import ConditionReport, Finding
 from pcg.model.states import GatewayState, MachineRole, MachineState, Role, Severity, StepName
 
 
@@ -75,6 +75,15 @@ class EventView(View):
     step: StepName | None
     machine: str | None
     fields: dict[str, str]
+    finding: Finding | None = None
+    """the known failure that it tells of, as it was seen last"""
+
+
+class FindingView(Finding):
+    """`closed` is null for an open one; else it stands in the history."""
+
+    last_told: datetime | None = None
+    """of an open one whose gateway is away: when that was last heard. It may be over since."""
 
 
 class ConfigurationView(View):

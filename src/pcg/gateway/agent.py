@@ -9,7 +9,7 @@
               over a WebSocket or by long polling                           dialing.py
               what the console asks                                         requests.py
               the reconciler that does what the console wants               reconciler.py, steps/
-              the observation that is told back, findings included          observation.py
+              the observation that is told back, findings included          observation.py, open_findings.py
               what hinders it on its way to the console, kept on the spot   console_way.py, own_findings.py
     end       stopped (0), deleted and wiped (0), or a final no (Refused)
 
@@ -43,6 +43,7 @@ from pcg.gateway.identity import Registration, StateDirectory
 from pcg.gateway.installer import InstallSettings, Plan, check
 from pcg.gateway.jet_supervisor import JetSupervisor
 from pcg.gateway.observation import Observation
+from pcg.gateway.open_findings import OpenFindings
 from pcg.gateway.own_findings import OwnFindings
 from pcg.gateway.reconciler import Reconciler
 from pcg.gateway.session import Session
@@ -218,6 +219,7 @@ async def _work(
         lambda: [jet.fact()],
         diagnose,
         clock,
+        OpenFindings(store, clock),
         lambda status: dialer.condition(trust.confirmed(status)),
         way.fact,
     )

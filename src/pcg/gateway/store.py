@@ -194,8 +194,8 @@ def _written(event: Event) -> str:
     text = event.model_dump_json()
     if len(text.encode()) <= MAXIMUM_EVENT_BYTES:
         return text
-    # The message alone always fits (see its bound in model.records); the fields have no bound of their own.
-    return event.model_copy(update={"fields": {"fields-too-large": str(len(text))}}).model_dump_json()
+    # The message alone always fits (see its bound in model.records); fields and finding have no bound of their own.
+    return event.model_copy(update={"fields": {"fields-too-large": str(len(text))}, "finding": None}).model_dump_json()
 
 
 def _not_written(error: sqlite3.Error) -> TryAgain:

@@ -25,18 +25,6 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Event(Record):
-    """One immutable line. `at` is the gateway's time; order is given by number, never by time."""
-
-    at: datetime
-    severity: Severity = Severity.INFO
-    reason: str = Field(max_length=64, pattern=r"^[A-Za-z0-9-]+$")
-    message: str = Field(max_length=4096)
-    step: StepName | None = None
-    machine: str | None = Field(default=None, max_length=253)
-    fields: dict[str, str] = Field(default_factory=dict, max_length=32)
-
-
 class Problem(Record):
     """An error as it is shown beside its step: what, evidence, cause, remedy, link."""
 
@@ -105,10 +93,33 @@ class Finding(Record):
     link: str = Field(default="", max_length=512)
     cured: str = Field(default="", max_length=1024)
     """what it looks like when it is over"""
+    step: StepName | None = None
+    """beside which it is shown"""
+    closed: datetime | None = None
+    """when its cause had gone; None while it is open"""
 
     @property
     def key(self) -> tuple[str, str]:
         return (self.scenario, self.cause)
+
+
+FINDING_OPENED = "FindingOpened"
+FINDING_CLOSED = "FindingClosed"
+"""reasons of the events that bear a finding"""
+
+
+class Event(Record):
+    """One immutable line. `at` is the gateway's time; order is given by number, never by time."""
+
+    at: datetime
+    severity: Severity = Severity.INFO
+    reason: str = Field(max_length=64, pattern=r"^[A-Za-z0-9-]+$")
+    message: str = Field(max_length=4096)
+    step: StepName | None = None
+    machine: str | None = Field(default=None, max_length=253)
+    fields: dict[str, str] = Field(default_factory=dict, max_length=32)
+    finding: Finding | None = None
+    """the known failure that it tells of, as it was seen last"""
 
 
 class GatewayStatus(Record):

@@ -106,7 +106,7 @@ def status_of(text: str) -> dict[str, Any]:
     findings = [
         {"scenario": cut(text, 64), "cause": cut(text, 64), "severity": severity.value, "since": at,
          "summary": cut(text, 1024), "evidence": [evidence], "remedy": [text[:9000]], "link": cut(text, 512),
-         "cured": cut(text, 1024)}
+         "cured": cut(text, 1024), "step": StepName.TEMPLATE.value}
         for severity in Severity
     ]  # fmt: skip
     return {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from integration.gateway_console.conftest import Console
-from pcg.model.records import GatewayStatus
+from pcg.model.records import FINDING_CLOSED, GatewayStatus
 from pcg.model.states import Role
 from pcg.wire import frames
 
@@ -19,7 +19,7 @@ from .hostile import PAYLOADS, event_of, status_of, unseemly
 
 COMMANDS = (
     "gateway list", "gateway show one", "gateway events one", "gateway machines one", "gateway steps one",
-    "gateway findings one", "user list", "key list",
+    "gateway findings one", "gateway findings one --all", "user list", "key list",
 )  # fmt: skip
 
 
@@ -34,6 +34,17 @@ async def gateway_id(served: Console) -> str:
     ]
     await reports.store_reports(made, events)
     statuses = [status_of(text) for text in PAYLOADS.values()]
+    over = [
+        {**event_of(text), "reason": FINDING_CLOSED, "finding": told["findings"][0]}
+        for text, told in zip(PAYLOADS.values(), statuses, strict=True)
+    ]
+    await reports.store_reports(
+        made,
+        [
+            frames.Report.model_validate({"writer": "findings", "number": number, "event": event})
+            for number, event in enumerate(over, start=1)
+        ],
+    )
     steps = [
         {**statuses[0]["steps"][index], "task": text[:512]} for index, text in enumerate(list(PAYLOADS.values())[:10])
     ]
@@ -65,8 +76,10 @@ async def test_no_name_moves_the_terminal(command: str, served: Console, gateway
         if form == "json":
             assert json.loads(out)
         elif command == "gateway events one":
-            # One event, one line, whatever it says.
-            assert len(out.splitlines()) == len(PAYLOADS)
+            # One event, one line, whatever it says; beside a finding one of evidence and one of what to do.
+            assert len(out.splitlines()) == len(PAYLOADS) + 3 * len(PAYLOADS)
+        elif command == "gateway findings one --all":
+            assert out.count(", over since 2026-") == len(PAYLOADS)
         elif command == "gateway machines one":
             assert len(out.splitlines()) == len(PAYLOADS) + 1
 

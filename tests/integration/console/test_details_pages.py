@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -15,7 +15,16 @@ from pcg.console.auth import SESSION_COOKIE
 from pcg.console.store.models import Gateway
 from pcg.console.streams import Topic
 from pcg.console.web.news import news_lines
-from pcg.model.records import Event, Evidence, Finding, MachineReport, Problem, StepReport
+from pcg.model.records import (
+    FINDING_CLOSED,
+    FINDING_OPENED,
+    Event,
+    Evidence,
+    Finding,
+    MachineReport,
+    Problem,
+    StepReport,
+)
 from pcg.model.states import MachineRole, MachineState, Severity, StepName, StepState
 from pcg.wire.frames import Report
 
@@ -56,8 +65,12 @@ async def _evil(console: Console) -> str:
     )
     generation = (await console.get(gateway_id))["generation"]
     await told(console, gateway_id, status(generation, steps=steps, findings=[finding, notice], machines=[machine]))
-    event = Event(at=NOW, reason="r", message=EVIL, machine=EVIL, fields={EVIL: EVIL}, step=StepName.CONNECT)
-    await console.service.reports.store_reports(gateway_id, [Report(writer="w", number=1, event=event)])
+    event = Event(
+        at=NOW, reason="r", message=EVIL, machine=EVIL, fields={EVIL: EVIL}, step=StepName.CONNECT, finding=finding
+    )
+    over = Event(at=NOW, reason=FINDING_CLOSED, message=EVIL, finding=finding.model_copy(update={"closed": NOW}))
+    reports = [Report(writer="w", number=number, event=item) for number, item in enumerate((event, over), 1)]
+    await console.service.reports.store_reports(gateway_id, reports)
     async with console.service.database.write() as session:
         row = await session.get(Gateway, gateway_id)
         assert row is not None
@@ -160,3 +173,39 @@ async def test_news_come_at_once_and_end_with_the_session(console: Console, brow
     await console.service.accounts.sign_out(browser.client.cookies[SESSION_COOKIE])
     console.service.streams.notify(gateway_id, Topic.STATUS)
     assert await anext(news, "end") == "end"
+
+
+async def test_a_finding_stands_beside_its_step_and_its_event_and_then_in_the_history(
+    console: Console, browser: Browser
+):
+    gateway_id, _ = await console.configured()
+    problem = Problem(reason="r", what="it is full", remedy=["the error's own remedy"], at=NOW)
+    steps = [StepReport(name=name) for name in StepName]
+    steps[3] = StepReport(name=StepName.TEMPLATE, state=StepState.FAILED, since=NOW, last_error=problem, next_try=NOW)
+    finding = Finding(
+        scenario="s", cause="c", severity=Severity.ERROR, since=NOW, summary="The datastore is full.",
+        evidence=[Evidence(source="step template", text="it is full")], remedy=["Free it."], step=StepName.TEMPLATE,
+    )  # fmt: skip
+    generation = (await console.get(gateway_id))["generation"]
+    await console.service.reports.store_status(gateway_id, 1, 1, status(generation, steps=steps, findings=[finding]))
+    opened = Event(at=NOW, reason=FINDING_OPENED, message="told", finding=finding, step=finding.step)
+    await console.service.reports.store_reports(gateway_id, [Report(writer="w", number=1, event=opened)])
+    text = unescape((await browser.get(f"/gateways/{gateway_id}")).text)
+    template = text[text.index('id="step-template"') : text.index('id="step-addresses"')]
+    shown = ["The datastore is full.", "s/c", "step template", "Free it.", "next try", "this may be over since"]
+    assert [part for part in shown if part not in template] == []
+    assert "the error's own remedy" not in template, "one remedy is enough"
+    assert 'href="#step-template"' in text[: text.index('id="steps"')], "the head leads there"
+    assert 'id="history-title"' not in text
+    events = (await browser.get(f"/gateways/{gateway_id}/events")).text
+    assert "Evidence and remedy" in events and "Free it." in events
+
+    await console.service.reports.store_status(gateway_id, 1, 2, status(generation))
+    closed = finding.model_copy(update={"closed": NOW + timedelta(minutes=3)})
+    over = Event(at=NOW, reason=FINDING_CLOSED, message="told", finding=closed, step=finding.step)
+    await console.service.reports.store_reports(gateway_id, [Report(writer="w", number=2, event=over)])
+    text = unescape((await browser.get(f"/gateways/{gateway_id}")).text)
+    history = text[text.index('id="history-title"') :]
+    shown = ["The datastore is full.", "12:00:00 UTC", "12:03:00 UTC", "step template", "Free it."]
+    assert [part for part in shown if part not in history] == []
+    assert "Free it." not in text[: text.index('id="history"')], "no stale finding stays on the page"

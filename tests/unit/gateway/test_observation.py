@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from pcg.clock import LoopClock
 from pcg.diagnosis.facts import Facts, JetFact
+from pcg.errors import TryAgain
 from pcg.gateway.observation import Observation
+from pcg.gateway.open_findings import OpenFindings
+from pcg.gateway.store import GatewayStore
 from pcg.model.records import Finding, GatewayStatus
 from pcg.model.states import Severity
 
@@ -36,19 +40,25 @@ class Reconciler:
         self.moved = asyncio.Event()
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> GatewayStore:
+    return GatewayStore(tmp_path / "gateway.db")
+
+
 def finding(since: datetime) -> Finding:
     return Finding(scenario="s", cause="c", severity=Severity.INFO, since=since, summary="x")
 
 
 @pytest.mark.looptime
-async def test_findings_are_those_of_now_and_know_the_earlier_ones() -> None:
+async def test_findings_are_those_of_now_and_know_the_earlier_ones(store: GatewayStore) -> None:
     reconciler, jets, earlier_seen = Reconciler(), [], []
 
     def diagnose(facts: Facts, earlier: Sequence[Finding] = ()) -> list[Finding]:
         earlier_seen.append(list(earlier))
         return [finding(facts.now) for jet in facts.jets if jet.back_off]
 
-    observation = Observation(reconciler, lambda: jets, diagnose, LoopClock())
+    clock = LoopClock()
+    observation = Observation(reconciler, lambda: jets, diagnose, clock, OpenFindings(store, clock))
     assert observation.status().findings == []
     jets.append(JetFact(place="installer", restarts=3, back_off=True, since=None))
     first = observation.status().findings
@@ -58,9 +68,10 @@ async def test_findings_are_those_of_now_and_know_the_earlier_ones() -> None:
 
 
 @pytest.mark.looptime
-async def test_a_change_of_either_source_is_a_new_revision() -> None:
+async def test_a_change_of_either_source_is_a_new_revision(store: GatewayStore) -> None:
     reconciler = Reconciler()
-    observation = Observation(reconciler, list, lambda facts, earlier=(): [], LoopClock())
+    clock = LoopClock()
+    observation = Observation(reconciler, list, lambda facts, earlier=(): [], clock, OpenFindings(store, clock))
     assert await observation.wait_status_changed(-1) == 0
     running = asyncio.create_task(observation.run())
     await asyncio.sleep(0)
@@ -74,5 +85,53 @@ async def test_a_change_of_either_source_is_a_new_revision() -> None:
         assert later > revision
         revision = later
     assert observation.status().generation == 2
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.looptime
+async def test_findings_are_told_in_events_by_themselves_also_without_a_session(store: GatewayStore) -> None:
+    reconciler, jets, clock = Reconciler(), [], LoopClock()
+
+    def diagnose(facts: Facts, earlier: Sequence[Finding] = ()) -> list[Finding]:
+        return [finding(facts.now) for jet in facts.jets if jet.back_off]
+
+    observation = Observation(reconciler, lambda: jets, diagnose, clock, OpenFindings(store, clock))
+    running = asyncio.create_task(observation.run())
+    await asyncio.sleep(30)
+    jets.append(JetFact(place="installer", restarts=3, back_off=True, since=None))
+    observation.changed()
+    await asyncio.sleep(100)
+    jets.clear()
+    observation.changed()
+    await asyncio.sleep(100)
+    told = [
+        (report.event.reason, report.event.at.minute * 60 + report.event.at.second) for report in store.pending()[1]
+    ]
+    assert told == [("FindingOpened", 30), ("FindingClosed", 140)]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.looptime
+async def test_a_full_disk_does_not_end_it_and_nothing_stays_untold(
+    store: GatewayStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(key: str, value: str | None) -> None:
+        raise TryAgain("no room", "store-not-written")
+
+    clock = LoopClock()
+    observation = Observation(
+        Reconciler(), list, lambda facts, earlier=(): [finding(clock.now())], clock, OpenFindings(store, clock)
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "put", full)
+        running = asyncio.create_task(observation.run())
+        await asyncio.sleep(100)
+        assert [record.message for record in caplog.records] == [
+            "findings that opened or closed could not be told: no room"
+        ]
+    await asyncio.sleep(11)
+    assert [report.event.reason for report in store.pending()[1]] == ["FindingOpened"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -12,9 +12,9 @@ from pcg.console.api.dependencies import ActorNeeded, After, Limit, ServiceNeede
 from pcg.console.api.event_stream import MEDIA_TYPE, event_stream
 from pcg.console.api.problems import problem_responses
 from pcg.console.paging import DEFAULT_LIMIT, Page, position
-from pcg.console.views import DeletionView, EventView, GatewayView, MachineView, PairingView
+from pcg.console.views import DeletionView, EventView, FindingView, GatewayView, MachineView, PairingView
 from pcg.model.configuration import CloudKind
-from pcg.model.records import Finding, StepReport
+from pcg.model.records import StepReport
 
 
 class NewGateway(BaseModel):
@@ -92,10 +92,19 @@ def router() -> APIRouter:
     async def list_machines(actor: ActorNeeded, service: ServiceNeeded, gateway_id: str) -> Page[MachineView]:
         return Page(items=await service.observations.machines(actor, gateway_id))
 
-    @routes.get("/{gateway_id}/findings", responses=problem_responses(404))
-    async def list_findings(actor: ActorNeeded, service: ServiceNeeded, gateway_id: str) -> Page[Finding]:
-        """Known failures that are there now; with severity info, notices."""
-        return Page(items=await service.observations.findings(actor, gateway_id))
+    @routes.get("/{gateway_id}/findings", responses=problem_responses(404, 422))
+    async def list_findings(
+        actor: ActorNeeded,
+        service: ServiceNeeded,
+        gateway_id: str,
+        closed: Annotated[bool, Query(description="the history instead, the latest first")] = False,
+        after: After = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Page[FindingView]:
+        """Known failures that are there now, on one page; with severity info, notices. Or those that are over."""
+        if not closed:
+            return Page(items=await service.observations.findings(actor, gateway_id))
+        return await service.observations.closed_findings(actor, gateway_id, before=position(after), limit=limit)
 
     @routes.get(
         "/{gateway_id}/events",

@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -205,6 +206,9 @@ class ConfigurationVersion(Table):
     made_by: Mapped[str] = mapped_column(String(254))
 
 
+_TOLD = text("finding IS NOT NULL")
+
+
 class StoredEvent(Table):
     """One line of a gateway. `position` is the console's order and the cursor of every list."""
 
@@ -221,10 +225,14 @@ class StoredEvent(Table):
     step: Mapped[str | None] = mapped_column(String(64))
     machine: Mapped[str | None] = mapped_column(String(253))
     fields: Mapped[dict[str, Any]]
+    finding: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """a `Finding` that opened or closed"""
     # AUTOINCREMENT: a position is never given twice, so that a cursor stays good when the newest rows are removed.
     __table_args__ = (
         UniqueConstraint("gateway_id", "writer", "number"),
         Index(None, "gateway_id", "position"),
+        # The history of findings, among a hundred thousand other events.
+        Index("ix_events_findings", "gateway_id", "position", sqlite_where=_TOLD, postgresql_where=_TOLD),
         {"sqlite_autoincrement": True},
     )
 

@@ -13,6 +13,8 @@ from pcg.console.web.visitor import VisitorNeeded
 from pcg.model.states import Severity, StepState
 
 EVENTS_SHOWN = 100
+CLOSED_SHOWN = 20
+"""findings of the history"""
 
 
 def router(service: Service) -> APIRouter:
@@ -33,7 +35,9 @@ def router(service: Service) -> APIRouter:
             steps=steps,
             done=sum(step.state is StepState.DONE for step in steps),
             findings=[item for item in told if item.severity is not Severity.INFO],
-            notices=[item for item in told if item.severity is Severity.INFO],
+            beside={step.name: [item for item in told if item.step == step.name] for step in steps},
+            history=await service.observations.closed_findings(actor, gateway_id, limit=CLOSED_SHOWN),
+            notices=[item for item in told if item.severity is Severity.INFO and item.step is None],
             machines=await service.observations.machines(actor, gateway_id),
         )
 

@@ -29,7 +29,7 @@ from pcg.gateway.monitor.sign_in import COOKIE, CSRF_FIELD, Session, SignIn, sam
 from pcg.gateway.monitor.state_reading import look
 from pcg.gateway.monitor.tasks import TaskRuns
 from pcg.gateway.monitor.templating import page
-from pcg.model.states import StepState
+from pcg.model.states import Severity, StepState
 
 MAXIMUM_STREAMS = 8
 """live views and downloads at a time, of everybody together"""
@@ -123,12 +123,15 @@ class Site:
     async def status(self, request: Request, session: Session) -> Response:
         seen = await asyncio.to_thread(look, self.state)
         told = seen.alive.status if seen.alive is not None else None
+        found = told.findings if told is not None else []
         return page(
             request,
             session,
             "status.html",
             seen=seen,
             told=told,
+            findings=[item for item in found if item.severity is not Severity.INFO],
+            notices=[item for item in found if item.severity is Severity.INFO],
             host=socket.gethostname(),
             state=self.state,
             bootstrap_done=sum(step.state is StepState.DONE for step in seen.bootstrap),

@@ -19,6 +19,7 @@ from pcg.errors import Busy, NotFound, PcgError
 from pcg.gateway.monitor.log_sources import LogSources
 from pcg.gateway.monitor.state_reading import Life, look
 from pcg.model.records import Finding
+from pcg.model.states import Severity
 from pcg.network.endpoint import parse_endpoint
 from pcg.network.http import call, fetch_ca, http_client
 from pcg.network.pins import spki_pins
@@ -154,7 +155,8 @@ async def _gateway(machine: Machine, say: Say) -> Result:
     for step in open_steps:
         say(f"bootstrap {step.name}: {step.state}" + (f": {step.last_error.what}" if step.last_error else ""))
     findings = seen.alive.status.findings if seen.alive is not None and seen.alive.status is not None else []
-    well = seen.life is Life.RUNNING and not seen.troubles and not open_steps and not findings
+    failures = [finding for finding in findings if finding.severity is not Severity.INFO]
+    well = seen.life is Life.RUNNING and not seen.troubles and not open_steps and not failures
     return Result(Verdict.WELL if well else Verdict.FOUND, findings)
 
 

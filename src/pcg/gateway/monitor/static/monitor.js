@@ -22,8 +22,11 @@ function exchange(fresh) {
   if (told && announcer.textContent !== told) announcer.textContent = told;
 }
 
+let fetching = false;
+
 async function refresh() {
-  if (document.hidden) return;
+  if (document.hidden || fetching) return; // an older answer must not come after a newer one
+  fetching = true;
   try {
     const answer = await fetch(location.pathname, { headers: { Accept: "text/html" }, cache: "no-store" });
     if (answer.redirected) { location.assign("/sign-in"); return; }
@@ -31,6 +34,8 @@ async function refresh() {
     indicate(answer.ok);
   } catch {
     indicate(false); // this page's process is away; the next try follows
+  } finally {
+    fetching = false;
   }
 }
 
@@ -44,18 +49,26 @@ function showLog(log) {
     if (down) log.scrollTop = log.scrollHeight;
   };
   const source = new EventSource(log.dataset.stream);
-  source.onopen = () => { log.replaceChildren(); indicate(true); }; // each stream begins with the log's end
+  let anew = false;
+  source.onopen = () => { // each stream begins with the log's end
+    indicate(true);
+    if (held === null) log.replaceChildren();
+    else { held = []; anew = true; }
+  };
   source.onmessage = (message) => {
     if (held === null) { add(message.data); return; }
     held.push(message.data);
     if (held.length > MOST_LINES) held.shift();
+    button.textContent = `Go on (${held.length} new)`;
   };
   source.onerror = () => indicate(false);
   button.hidden = false;
   button.addEventListener("click", () => {
     if (held === null) { held = []; button.textContent = "Go on"; return; }
+    if (anew) log.replaceChildren();
     held.forEach(add);
     held = null;
+    anew = false;
     button.textContent = "Pause";
   });
   addEventListener("pagehide", () => source.close());
