@@ -68,11 +68,11 @@ def _cured(scenario: str, facts: Facts) -> bool:
 def _checked(scenario: str, facts: Facts, findings: Sequence[Finding], by_logs: Checked | None) -> Checked:
     if any(finding.scenario == scenario for finding in findings):
         return Checked(scenario, "found")
-    if (
-        (by_logs is not None and by_logs.answer == "clear")
-        or _cured(scenario, facts)
-        or _nothing_begun(scenario, facts)
-    ):
+    if _cured(scenario, facts):
+        return Checked(scenario, "clear")
+    if facts.installer is None or not (facts.installer.registered or facts.installer.expected):
+        return Checked(scenario, "cannot-tell", ("a sign of an installer on this machine",))
+    if (by_logs is not None and by_logs.answer == "clear") or _nothing_begun(scenario, facts):
         return Checked(scenario, "clear")
     missing = list(by_logs.missing) if by_logs is not None else ["this machine's logs"]
     probed: Sequence[About] = getattr(all_scenarios()[scenario], "PROBED", ())
@@ -80,9 +80,7 @@ def _checked(scenario: str, facts: Facts, findings: Sequence[Finding], by_logs: 
     missing += [f"{answer.needs} for the probe {answer.probe}" for answer in asked if answer.needs]
     if by_logs is not None and by_logs.answer == "found":
         missing.append("what the findings above hide: its effects look the same")
-    return Checked(
-        scenario, "cannot-tell", tuple(dict.fromkeys(missing)) or ("a sign of an installer on this machine",)
-    )
+    return Checked(scenario, "cannot-tell", tuple(dict.fromkeys(missing)))
 
 
 def _nothing_begun(scenario: str, facts: Facts) -> bool:

@@ -16,7 +16,7 @@ _UP = 1
 """IFF_UP of linux/if.h"""
 _SIOCGIFADDR = 0x8915
 """of linux/sockios.h: the first IPv4 address"""
-_OTHERS = re.compile(r"^(?:docker|veth|cali|cni|br-|virbr|flannel|tunl|vxlan|kube|dummy|tap|lxc|cilium)")
+_OTHERS = re.compile(r"^(?:docker|veth|cali|cni|br-|virbr|flannel|tunl|vxlan|kube|dummy|ifb|tap|lxc|cilium)")
 """made by container runtimes and hypervisors, for their own guests"""
 
 

@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pcg.network.name_queries import NameServer
+from pcg.network.name_queries import NameServer, Resolver
 from pcg.network.name_servers import MAXIMUM, ResolvingLoop
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 HOSTS = Path("/etc/hosts")
 
 _MOST_BYTES = 1 << 20
+_NOBODY = [("127.0.0.1", 9)]
+"""a port where nobody listens stands in for no server: it answers at once that nobody is there"""
 
 
 def name_servers_of_machine(path: Path = RESOLV_CONF) -> tuple[NameServer, ...]:
@@ -49,17 +51,21 @@ def hosts_file_addresses(name: str, path: Path = HOSTS) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def machine_loop(name_servers: Sequence[NameServer], seconds: float) -> Callable[[], MachineLoop]:
-    """For `asyncio.Runner(loop_factory=…)`: `seconds` at most for a name."""
-    return lambda: MachineLoop(name_servers, seconds)
+def machine_loop(seconds: float) -> Callable[[], MachineLoop]:
+    """For `asyncio.Runner(loop_factory=…)`: this machine's own name servers, `seconds` at most for a name."""
+    return lambda: MachineLoop(name_servers_of_machine(), seconds)
 
 
 class MachineLoop(ResolvingLoop):
     """Resolves by the hosts file, and else by the servers; none of it holds a thread for long."""
 
     def __init__(self, name_servers: Sequence[NameServer], seconds: float) -> None:
-        # A port where nobody listens stands in for no server: it answers at once that nobody is there.
-        super().__init__(name_servers or [("127.0.0.1", 9)], try_seconds=seconds / 2, all_seconds=seconds)
+        super().__init__(name_servers or _NOBODY, try_seconds=seconds / 2, all_seconds=seconds)
+        self._seconds = seconds
+
+    def ask(self, name_servers: Sequence[NameServer]) -> None:
+        """These, from now on."""
+        self._resolver = Resolver(name_servers or _NOBODY, self._seconds / 2, self._seconds, self.time)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> list[Any]:
         """As the system's. Raises socket.gaierror."""

@@ -56,7 +56,7 @@ async def test_tcp_accepted_and_refused() -> None:
 
 
 async def test_the_route_to_loopback() -> None:
-    assert "from 127." in (await probe_route(About.CONSOLE, "127.0.0.1")).detail
+    assert (await probe_route(About.CONSOLE, "127.0.0.1")).detail == "on this machine"
 
 
 async def test_tls_with_a_server_that_says_nothing() -> None:

@@ -14,21 +14,19 @@ WAIT_SECONDS = 3.0
 """servers look for a while whether an address is free before they offer it (RFC 2131, 3.1)"""
 
 
-async def probe_dhcp(adapter: Adapter, *, wait: float = WAIT_SECONDS) -> ProbeAnswer:
+async def probe_dhcp(adapter: str, *, wait: float = WAIT_SECONDS) -> ProbeAnswer:
     async def look(question: ProbeAnswer) -> ProbeAnswer:
-        if not adapter.up or not adapter.carrier:
-            return question.failing("no-carrier", f"{adapter.name} is {'not connected' if adapter.up else 'down'}")
         try:
-            offer = await discover(adapter.name, TRIES, wait)
+            offer = await discover(adapter, TRIES, wait)
         except PermissionError:
             return question.unknown("raw packets are not allowed to this process", needs="CAP_NET_RAW (root)")
         if offer is None:
-            return question.failing("dhcp-no-answer", f"no offer to {TRIES} discovers on {adapter.name}")
+            return question.failing("dhcp-no-answer", f"no offer to {TRIES} discovers on {adapter}")
         if offer.refused:
             return question.failing("dhcp-refused", f"the server {offer.server} refused (DHCPNAK)")
         return question.passed(f"{offer.server} offers {offer.address}; it was not taken")
 
-    return await bounded(ProbeAnswer(About.ADDRESSES, "dhcp", adapter.name), look, TRIES * wait + 1, silence="failed")
+    return await bounded(ProbeAnswer(About.ADDRESSES, "dhcp", adapter), look, TRIES * wait + 1, silence="failed")
 
 
 def adapter_answer(adapter: Adapter) -> ProbeAnswer:

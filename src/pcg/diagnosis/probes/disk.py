@@ -16,7 +16,7 @@ LEAST_FREE = 64 << 20
 
 async def probe_disk(path: Path, *, seconds: float = SECONDS, least: int = LEAST_FREE) -> ProbeAnswer:
     async def look(question: ProbeAnswer) -> ProbeAnswer:
-        state = await in_own_thread(lambda: os.statvfs(path))
+        state = await in_own_thread(lambda: _room(path))
         free = state.f_bavail * state.f_frsize
         told = f"{free >> 20} MiB free"
         if free < least:
@@ -26,3 +26,8 @@ async def probe_disk(path: Path, *, seconds: float = SECONDS, least: int = LEAST
         return question.passed(told)
 
     return await bounded(ProbeAnswer(About.DISK, "disk", str(path)), look, seconds)
+
+
+def _room(path: Path) -> os.statvfs_result:
+    """Where the path is, or will be made."""
+    return os.statvfs(next(one for one in (path, *path.parents) if one.exists()))

@@ -26,7 +26,9 @@ async def probe_route(about: About, address: str, *, seconds: float = SECONDS) -
             chosen.connect((address, _DISCARD))
             source = chosen.getsockname()[0]
         told = f"from {source}"
-        if isinstance(value, ipaddress.IPv4Address) and (route := best_route(read_routes(), value)) is not None:
+        if source == str(value) or value.is_loopback:
+            told = "on this machine"
+        elif isinstance(value, ipaddress.IPv4Address) and (route := best_route(read_routes(), value)) is not None:
             told += f" by {route.interface}" + (f" through {route.router}" if route.router else ", on the same link")
         return question.passed(told)
 

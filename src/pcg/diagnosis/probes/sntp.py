@@ -11,9 +11,12 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pcg.diagnosis.probes.answer import About, ProbeAnswer, bounded
+from pcg.diagnosis.probes.first_hops import Heard
+from pcg.diagnosis.probes.name import ask_names
+from pcg.network.name_queries import NameServer
 
 SECONDS = 3.0
 PORT = 123
@@ -65,6 +68,15 @@ async def probe_sntp(
 
     question = ProbeAnswer(About.TIME, "sntp", server, asked=f"{address} port {port}")
     return await bounded(question, look, seconds + 0.5, silence="ntp-no-answer")
+
+
+async def probe_ntp_server(server: str, servers: Sequence[NameServer], heard: Heard) -> None:
+    """Its name, then its clock. `servers` are name servers."""
+    names, addresses = await ask_names(About.TIME, server, servers)
+    for answer in names:
+        heard(answer)
+    if addresses:
+        heard(await probe_sntp(server, addresses[0]))
 
 
 def request(nonce: bytes) -> bytes:

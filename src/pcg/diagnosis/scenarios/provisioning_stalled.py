@@ -288,7 +288,7 @@ CLEAR_WHEN_DONE = StepName.JET_REGISTERED
 def probed(facts: Facts) -> Iterator[Finding]:
     times = [answer for answer in facts.probes if answer.about is About.TIME]
     wrong = [answer for answer in times if answer.kind == "clock-wrong"]
-    silent = [answer for answer in times if answer.probe == "sntp" and answer.failed]
+    silent = [answer for answer in times if answer.probe in ("name", "sntp") and answer.failed]
     # A clock that is wrong makes certificates seem so: then that is told, with the clock in its remedy.
     told = any(answer.kind.startswith("certificate-") for answer in failed_hop(facts, About.CONSOLE))
     kept = any(answer.probe == "sntp" and answer.answer is Outcome.PASSED for answer in times)
