@@ -36,6 +36,7 @@ _OPTIONS = (
     click.option("--name-servers", envvar="PCG_NAME_SERVERS", default=None, help="ADDRESS[:PORT],…"),
     click.option("--ovf-env", envvar="PCG_OVF_ENV", type=click.Path(path_type=Path), default=None),
     click.option("--esxi-host", multiple=True, metavar="HOST", help="Ask for its port 443, too; may be repeated."),
+    click.option("--dhcp/--no-dhcp", default=True, show_default=True, help="Ask DHCP servers on this machine's link."),
 )
 
 
@@ -61,6 +62,7 @@ def given_by(options: Mapping[str, Any]) -> Given:
         name_servers=options["name_servers"],
         ovf_env=options["ovf_env"],
         hosts=options["esxi_host"],
+        dhcp=options["dhcp"],
     )
 
 

@@ -26,6 +26,7 @@ CAUSES: Mapping[str, str] = {
     "http-silent": "connection-timed-out",
     "tls-silent": "connection-timed-out",
     "tls-failed": "certificate-not-trusted",
+    "certificate-of-another-host": "certificate-not-trusted",
     "not-a-console": "endpoint-invalid",
 }
 """kind of failure: the cause in the network scenarios where it is not named so itself"""

@@ -52,6 +52,8 @@ class Given:
     service_settings: Path = SERVICE_SETTINGS
     hosts: tuple[str, ...] = ()
     """ESXi hosts whose port 443 is asked about; which there are, only vCenter knows"""
+    dhcp: bool = True
+    """whether DHCP servers may be asked, by a broadcast"""
 
 
 @dataclass

@@ -67,7 +67,14 @@ def plan(
         yield from _of_configuration(configuration, known, proxies, servers, heard)
     if given.hosts:
         yield Part(About.HOSTS, ", ".join(given.hosts), probe_hosts(given.hosts, servers, heard))
-    yield from _of_this_machine(configuration, own_adapters, heard)
+    for adapter in own_adapters:
+        heard(adapter_answer(adapter))
+    # The nodes' network is mostly the installer's own, so an offer here says much; that there is none says nothing.
+    leased = configuration is not None and configuration.network.addresses.dhcp is not None
+    wanted = leased and not known.done(StepName.MACHINES)
+    for adapter in own_adapters if given.dhcp else ():
+        if adapter.up and adapter.carrier and (wanted or not adapter.address):
+            yield Part(About.ADDRESSES, adapter.name, _one(probe_dhcp(adapter.name), heard))
     for path in dict.fromkeys([given.state, *([logs] if logs else [])]):
         yield Part(About.DISK, str(path), _one(probe_disk(path), heard))
 
@@ -105,15 +112,6 @@ def _of_configuration(
     if host and known.cluster.formed:
         work = probe_api_server(host, API_PORT, known.cluster_ca, servers, heard)
         yield Part(About.API_SERVER, host, work)
-
-
-def _of_this_machine(configuration: Configuration | None, own: list[Adapter], heard: Heard) -> Iterator[Part]:
-    for adapter in own:
-        heard(adapter_answer(adapter))
-    leased = configuration is not None and configuration.network.addresses.dhcp is not None
-    for adapter in own:
-        if adapter.up and adapter.carrier and (leased or not adapter.address):
-            yield Part(About.ADDRESSES, adapter.name, _one(probe_dhcp(adapter.name), heard))
 
 
 async def _one(probe: Coroutine[Any, Any, ProbeAnswer], heard: Heard) -> None:

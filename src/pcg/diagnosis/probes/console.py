@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from pcg.diagnosis.log_network import INTERCEPTING
-from pcg.diagnosis.probes.answer import About, Outcome, ProbeAnswer, bounded
+from pcg.diagnosis.probes.answer import About, Outcome, ProbeAnswer, bounded, in_one_line
 from pcg.diagnosis.probes.failure_kinds import kind_of_error
 from pcg.diagnosis.probes.first_hops import Heard, first_hops
 from pcg.errors import InvalidInput, Unreachable
@@ -69,7 +69,7 @@ async def probe_console(way: ConsoleWay, heard: Heard) -> None:
             transport = await open_websocket(question.target, trust.context(), proxies=way.proxies)
         except Unreachable as error:
             # HTTPS has just passed, so whatever fails now is about the upgrade.
-            return question.failing("websocket-blocked", " · ".join([error.what, *error.evidence]))
+            return question.failing("websocket-blocked", in_one_line(error))
         await transport.close()
         return question.passed("the upgrade passes")
 
@@ -91,8 +91,9 @@ async def _probe_handshake(way: ConsoleWay, through: str | None, heard: Heard) -
             hop.append(error.fields.get("hop", "http"))
             if hop[0] in ("connect", "tls"):
                 # TCP was accepted before: what fails now is the negotiation of TLS.
-                kind = {"connection-timed-out": "tls-silent"}.get(kind_of_error(error), "tls-failed")
-                return question.failing(kind, " · ".join([error.what, *error.evidence]))
+                if kind_of_error(error) == "connection-timed-out":
+                    return question.failing("tls-silent", "connections are accepted, but nobody speaks TLS with us")
+                return question.failing("tls-failed", in_one_line(error))
             status = next((words for words in error.evidence if words.startswith("answer: HTTP 5")), "")
             if error.reason == "not-a-console" and status:
                 return question.failing("http-unavailable", f"{question.target}: {status}")
@@ -129,7 +130,7 @@ async def _probe_trust(way: ConsoleWay, served: ServedCa, heard: Heard) -> Trust
         ca = way.ca or pinned_certificate(served.pem, way.pin or "")
         shown = spki_pins(served.pem)
     except InvalidInput as error:
-        heard(tls.failing("not-a-console", " · ".join([error.what, *error.evidence])))
+        heard(tls.failing("not-a-console", in_one_line(error)))
         return None
     if ca is None:
         told = f"the CA that it serves is not the pinned one; pinned {way.pin}, served {spki_pin(served.pem)} · {words}"

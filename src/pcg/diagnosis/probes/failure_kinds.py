@@ -31,12 +31,11 @@ _BY_REASON = {
     "proxy-is-none": "proxy-unreachable",
     "unreachable-proxy": "proxy-unreachable",
     "tls-other-ca": "certificate-not-trusted",
-    "tls-other-host": "certificate-not-trusted",
+    "tls-other-host": "certificate-of-another-host",
     "tls-expired": "certificate-expired",
     "tls-not-yet-valid": "certificate-not-valid-yet",
     "websocket-timed-out": "websocket-blocked",
     "unreachable-websocket": "websocket-blocked",
-    "unreachable-tls": "tls-failed",
     "not-a-console": "not-a-console",
 }
 
@@ -53,14 +52,21 @@ _BY_NUMBER = {
     errno.EPERM: "not-permitted",
 }
 
-_BY_VERIFY_CODE = {9: "certificate-not-valid-yet", 10: "certificate-expired"}
-"""X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED (openssl's x509_vfy.h); any other: not trusted"""
+_BY_VERIFY_CODE = {
+    9: "certificate-not-valid-yet",
+    10: "certificate-expired",
+    62: "certificate-of-another-host",
+    64: "certificate-of-another-host",
+}
+"""X509_V_ERR_CERT_NOT_YET_VALID, …_CERT_HAS_EXPIRED, …_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH (openssl's x509_vfy.h);
+any other: not trusted"""
 
 
 def kind_of_error(error: BaseException) -> str:
     """Of an Unreachable by its reason, of anything else by what lies in its chain."""
     if isinstance(error, Unreachable):
-        return _BY_REASON.get(error.reason) or _of_chain(causes(error)) or error.reason
+        kind = _BY_REASON.get(error.reason) or _of_chain(causes(error))
+        return kind or ("tls-failed" if error.fields.get("hop") == "tls" else error.reason)
     return _of_chain(causes(error)) or "failed"
 
 
@@ -70,7 +76,8 @@ def _of_chain(chain: list[BaseException]) -> str:
             return _BY_VERIFY_CODE.get(cause.verify_code, "certificate-not-trusted")
         if isinstance(cause, socket.gaierror):
             return "name-not-resolved"
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLWantReadError | ssl.SSLWantWriteError):
+            # Those two only tell that it was waited for the peer when the time was over.
             return "tls-failed"
     for cause in chain:
         if isinstance(cause, OSError) and cause.errno in _BY_NUMBER:
