@@ -22,6 +22,7 @@ CAUSES: Mapping[str, str] = {
     "connection-reset": "connection-refused",
     "not-permitted": "connection-refused",
     "http-unavailable": "connection-refused",
+    "too-large": "endpoint-invalid",
     "no-route": "connection-timed-out",
     "http-silent": "connection-timed-out",
     "tls-silent": "connection-timed-out",
@@ -30,6 +31,14 @@ CAUSES: Mapping[str, str] = {
     "not-a-console": "endpoint-invalid",
 }
 """kind of failure: the cause in the network scenarios where it is not named so itself"""
+
+_BY_PROBE = {
+    "name": "name-not-resolved",
+    "proxy": "proxy-unreachable",
+    "tls": "certificate-not-trusted",
+    "websocket": "websocket-blocked",
+}
+"""the cause of a kind that the scenario has no words for; at any other hop: connection-refused"""
 
 _SHARED = {
     *("name-server-silent", "name-server-failed", "name-server-refused", "name-server-unreachable", "no-name-server"),
@@ -68,6 +77,8 @@ def peer_findings(
         return
     failed = [answer for answer in answers if answer.failed]
     name = cause or CAUSES.get(failed[0].kind, failed[0].kind)
+    if not any(one.name == name for one in logs.causes):
+        name = _BY_PROBE.get(failed[0].probe, "connection-refused")
     yield probe_finding(scenario, logs, name, failed, facts.now, cured=cured)
 
 
@@ -75,7 +86,7 @@ def probe_finding(
     scenario: str, logs: LogRules, cause: str, answers: Sequence[ProbeAnswer], now: datetime, *, cured: str = ""
 ) -> Finding:
     """In the words that the scenario has for the cause in logs."""
-    known = next((one for one in logs.causes if one.name == cause), logs.causes[0])
+    known = next(one for one in logs.causes if one.name == cause)
     return Finding(
         scenario=scenario,
         cause=known.name,

@@ -170,6 +170,16 @@ def test_one_failed_hop_is_one_finding(about: About, probe: str, kind: str, expe
     assert f"{finding.scenario}/{finding.cause}" == expected
 
 
+@pytest.mark.parametrize("registered", [True, False])
+@pytest.mark.parametrize("probe", ["settings", "name", "route", "tcp", "proxy", "tls", "http", "websocket"])
+def test_a_kind_that_nobody_has_foreseen_is_judged_by_its_hop(probe: str, registered: bool) -> None:
+    (finding,) = diagnose(facts(failing(About.CONSOLE, probe, "something-new"), registered=registered))
+    assert finding.cause in (
+        *("name-not-resolved", "proxy-unreachable", "certificate-not-trusted"),
+        *("websocket-blocked", "connection-refused"),
+    )
+
+
 def test_a_registered_gateway_is_disconnected() -> None:
     (finding,) = diagnose(facts(failing(About.CONSOLE, "http", "http-unavailable"), registered=True))
     assert finding.key == ("gateway-disconnected", "console-down")
