@@ -47,10 +47,10 @@ def installer_options(command: _Command) -> _Command:
 
 
 def given_by(options: Mapping[str, Any]) -> Given:
-    """Raises InvalidInput for a file that cannot be read."""
+    """Raises InvalidInput as `pcg install` does, and for a file that cannot be read."""
     from pcg.gateway.machine_knowledge import Given
 
-    return Given(
+    given = Given(
         state=options["state"],
         endpoint=options["endpoint"],
         ca_pin=options["ca_pin"],
@@ -64,6 +64,25 @@ def given_by(options: Mapping[str, Any]) -> Given:
         hosts=options["esxi_host"],
         dhcp=options["dhcp"],
     )
+    _check(given)
+    return given
+
+
+def _check(given: Given) -> None:
+    from pcg.network.endpoint import parse_endpoint
+    from pcg.network.name_servers import parse_name_servers
+    from pcg.network.pins import parse_pin, spki_pin
+    from pcg.network.proxies import parse_proxies
+
+    if given.endpoint:
+        parse_endpoint(given.endpoint)
+    if given.ca_pin:
+        parse_pin(given.ca_pin)
+    if given.ca:
+        spki_pin(given.ca)
+    if given.name_servers:
+        parse_name_servers(given.name_servers)
+    parse_proxies(given.http_proxy, given.https_proxy, given.no_proxy, given.proxy_ca)
 
 
 def _read(path: Path | None, field: str) -> str | None:

@@ -99,12 +99,14 @@ def what_is_known(given: Given, now: datetime) -> Knowledge:
 
 
 def _choose(known: Knowledge, given: Given, kept: Installation | None, settings: Mapping[str, str]) -> None:
-    """Value by value; pin and CA are one."""
+    """Value by value; pin and CA are one, and of a registered gateway are what the console has told since."""
     endpoint = given.endpoint or (kept.endpoint if kept else "") or settings.get("PCG_ENDPOINT", "")
     if not endpoint:
         return
     pin, ca = given.ca_pin, given.ca
-    if not (pin or ca):
+    if not (pin or ca) and known.registration is not None:
+        ca = known.registration.ca
+    elif not (pin or ca):
         pin, ca = (kept.ca_pin, kept.ca) if kept else (settings.get("PCG_CA_PIN"), settings.get("PCG_CA"))
     known.http_proxy = given.http_proxy or (kept.http_proxy if kept else settings.get("PCG_HTTP_PROXY"))
     known.https_proxy = given.https_proxy or (kept.https_proxy if kept else settings.get("PCG_HTTPS_PROXY"))

@@ -29,6 +29,7 @@ from pcg.model.states import StepName
 from pcg.network.endpoint import parse_endpoint
 from pcg.network.interfaces import Adapter
 from pcg.network.name_queries import NameServer
+from pcg.network.pins import parse_pin
 from pcg.network.proxies import NO_PROXIES, Proxies, parse_proxies
 
 
@@ -58,11 +59,7 @@ def plan(
             way = _way(known, proxies, servers)
             yield Part(About.CONSOLE, way.endpoint.url, probe_console(way, heard))
         except InvalidInput as error:
-            heard(
-                typed.failing(
-                    "endpoint-invalid" if error.reason == "endpoint-invalid" else "proxy-invalid", in_one_line(error)
-                )
-            )
+            heard(typed.failing(_KINDS.get(error.reason, "proxy-invalid"), in_one_line(error)))
     if configuration is not None:
         yield from _of_configuration(configuration, known, proxies, servers, heard)
     if given.hosts:
@@ -79,6 +76,10 @@ def plan(
         yield Part(About.DISK, str(path), _one(probe_disk(path), heard))
 
 
+_KINDS = {"endpoint-invalid": "endpoint-invalid", "ca-pin-invalid": "certificate-not-trusted"}
+"""reason of a refusal: kind of failure; any other is about a proxy"""
+
+
 def _way(known: Knowledge, proxies: Proxies, servers: tuple[NameServer, ...]) -> ConsoleWay:
     """Raises InvalidInput."""
     assert known.start is not None
@@ -87,8 +88,8 @@ def _way(known: Knowledge, proxies: Proxies, servers: tuple[NameServer, ...]) ->
     return ConsoleWay(
         endpoint=endpoint,
         proxies=proxies,
-        ca=known.registration.ca if known.registration else known.start.ca,
-        pin=None if known.registration else known.start.ca_pin,
+        ca=known.start.ca,
+        pin=parse_pin(known.start.ca_pin) if known.start.ca_pin else None,
         servers=servers,
         proxy_credentials_withheld=known.start.proxy_has_password and through is not None and "@" not in through,
     )

@@ -72,7 +72,6 @@ def probed(facts: Facts) -> Iterator[Finding]:
     answers_wrongly = {answer.kind for answer in failed_hop(facts, About.CONSOLE)} & {
         "http-unavailable",
         "not-a-console",
-        "endpoint-invalid",
     }
     cause = "console-down" if answers_wrongly else ""
     yield from peer_findings(SCENARIO, LOGS, facts, About.CONSOLE, cause=cause, cured=_CURED)
