@@ -64,8 +64,8 @@ def failed_hop(facts: Facts, about: About) -> Sequence[ProbeAnswer]:
 
 def explained_by_console(facts: Facts, answers: Sequence[ProbeAnswer]) -> bool:
     """Whether these failed for the same reason as the way to the console."""
-    console = {(answer.probe, answer.kind) for answer in failed_hop(facts, About.CONSOLE) if answer.failed}
-    return any((answer.probe, answer.kind) in console and answer.kind in _SHARED for answer in answers)
+    console = {answer.kind for answer in failed_hop(facts, About.CONSOLE) if answer.failed}
+    return any(answer.kind in console & _SHARED for answer in answers)
 
 
 def peer_findings(
