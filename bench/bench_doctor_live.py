@@ -1,7 +1,7 @@
 """How long `pcg doctor` takes on a machine that reaches nobody: every packet is dropped. One JSON line.
 
-The machine is a network namespace with one card whose link has nobody at its other end; its installer is registered and at work on
-three nodes, so that every probe has somebody to ask. `ratio` is the time by the limit of 15 s. Needs root.
+The machine is a network namespace with one card whose link has nobody at its other end; its installer is registered and
+at work on three nodes, so that every probe has somebody to ask. `ratio` is the time by the limit of 15 s. Needs root.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`pcg doctor` without a path, as a person runs it: real processes, on a machine that is well and on ones that are not."""
+"""`pcg doctor` without a path, as a person runs it: real processes, on machines that are well and that are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""This machine's own Ethernet adapters and their IPv4 addresses, on Linux, without any right. Used by diagnosis."""
+"""This machine's own Ethernet adapters and their IPv4 addresses, on Linux, without any right. Used by diagnosis.
+
+Asked by ioctl (netdevice(7)), which sees this process's own network; /sys/class/net shows that of whoever mounted it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,13 @@ import re
 import socket
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
-_ADAPTERS = Path("/sys/class/net")
-_ETHERNET = "1"
+_SIOCGIFFLAGS, _SIOCGIFADDR, _SIOCGIFHWADDR = 0x8913, 0x8915, 0x8927
+"""of linux/sockios.h"""
+_ETHERNET = 1
 """ARPHRD_ETHER of linux/if_arp.h"""
-_UP = 1
-"""IFF_UP of linux/if.h"""
-_SIOCGIFADDR = 0x8915
-"""of linux/sockios.h: the first IPv4 address"""
+_UP, _RUNNING = 0x1, 0x40
+"""IFF_UP, IFF_RUNNING of linux/if.h"""
 _OTHERS = re.compile(r"^(?:docker|veth|cali|cni|br-|virbr|flannel|tunl|vxlan|kube|dummy|ifb|tap|lxc|cilium)")
 """made by container runtimes and hypervisors, for their own guests"""
 
@@ -24,41 +25,34 @@ _OTHERS = re.compile(r"^(?:docker|veth|cali|cni|br-|virbr|flannel|tunl|vxlan|kub
 class Adapter:
     name: str
     address: str
-    """IPv4; empty: none"""
+    """IPv4, the first; empty: none"""
     up: bool
     carrier: bool
 
 
-def adapters(folder: Path = _ADAPTERS) -> list[Adapter]:
-    """Those that lead out of this machine; empty where nothing can be told."""
-    try:
-        names = sorted(path.name for path in folder.iterdir())
-    except OSError:
-        return []
-    return [
-        Adapter(
-            name,
-            ipv4_address(name),
-            up=bool(int(_read(folder / name / "flags") or "0", 16) & _UP),
-            carrier=_read(folder / name / "carrier") == "1",
-        )
-        for name in names
-        if not _OTHERS.match(name) and _read(folder / name / "type") == _ETHERNET
-    ]
-
-
-def ipv4_address(name: str) -> str:
-    """Empty where the adapter has none, or is not there."""
+def adapters() -> list[Adapter]:
+    """Those that lead out of this machine, by name; empty where nothing can be told."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:
-            answer = fcntl.ioctl(asking, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+            names = sorted(name for _, name in socket.if_nameindex())
         except OSError:
-            return ""
-    return socket.inet_ntoa(answer[20:24])
+            return []
+        return [adapter for name in names if not _OTHERS.match(name) and (adapter := _adapter(asking, name))]
 
 
-def _read(path: Path) -> str:
+def _adapter(asking: socket.socket, name: str) -> Adapter | None:
+    hardware, told = _ask(asking, _SIOCGIFHWADDR, name), _ask(asking, _SIOCGIFFLAGS, name)
+    if hardware is None or told is None or struct.unpack_from("H", hardware, 16)[0] != _ETHERNET:
+        return None
+    flags = struct.unpack_from("H", told, 16)[0]
+    address = _ask(asking, _SIOCGIFADDR, name)
+    shown = socket.inet_ntoa(address[20:24]) if address is not None else ""
+    return Adapter(name, shown, up=bool(flags & _UP), carrier=bool(flags & _RUNNING))
+
+
+def _ask(asking: socket.socket, request: int, name: str) -> bytes | None:
+    """A struct ifreq: the name in 16 bytes, then the answer. None: the adapter is gone, or has no such thing."""
     try:
-        return path.read_text().strip()
+        return fcntl.ioctl(asking, request, struct.pack("256s", name.encode()[:15]))
     except OSError:
-        return ""  # the carrier of an adapter that is down cannot be read
+        return None

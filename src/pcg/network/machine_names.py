@@ -75,7 +75,10 @@ class MachineLoop(ResolvingLoop):
         fitting = [one for one in known if family in (0, socket.AF_INET6 if ":" in one else socket.AF_INET)]
         if not fitting:
             return await super().getaddrinfo(host, port, **options)
-        return [entry for one in fitting for entry in await super().getaddrinfo(one, port, **options)]
+        found: list[Any] = []
+        for one in fitting:
+            found += await super().getaddrinfo(one, port, **options)
+        return found
 
 
 def _lines(path: Path) -> list[str]:
