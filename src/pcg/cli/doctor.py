@@ -58,8 +58,7 @@ def _logs(path: Path, output: str) -> LogVerdict:
     progress(f"reading {path}")
     reading = read_logs(path, datetime.now(UTC))
     if output == "json":
-        unread = _unread_as_json(reading.unread)
-        show_json(_as_json(reading.verdict, reading) | unread | {"unread_more": reading.unread_more})
+        show_json(_as_json(reading.verdict, reading, reading.unread))
     else:
         _show_verdict(reading.verdict)
         _show_unread(reading.unread, reading.unread_more)
@@ -78,8 +77,8 @@ def _live(options: dict[str, Any], logs: Path, output: str) -> LogVerdict:
         report = runner.run(examine_this_machine(given, datetime.now(UTC), logs=logs, heard=_tell))
     if output == "json":
         probes = [answer.as_json() for answer in report.probes]
-        more = {"probes": probes, "seconds": round(report.seconds, 3)} | _unread_as_json(report.unread)
-        show_json(_as_json(report.verdict, report.logs) | more)
+        more = {"probes": probes, "seconds": round(report.seconds, 3)}
+        show_json(_as_json(report.verdict, report.logs, report.unread) | more)
     else:
         _show_live(report)
     return report.verdict
@@ -90,7 +89,7 @@ def _tell(answer: ProbeAnswer) -> None:
     progress(f"{answer.about} {answer.probe} {answer.target}{asked}: {answer.answer} {answer.kind}".rstrip())
 
 
-def _as_json(verdict: LogVerdict, reading: LogReading | None) -> dict[str, Any]:
+def _as_json(verdict: LogVerdict, reading: LogReading | None, unread: Sequence[tuple[str, str]]) -> dict[str, Any]:
     read = {"files": reading.files, "lines": reading.lines, "bytes": reading.bytes} if reading else None
     return {
         "findings": [finding.model_dump(mode="json") for finding in verdict.findings],
@@ -100,11 +99,9 @@ def _as_json(verdict: LogVerdict, reading: LogReading | None) -> dict[str, Any]:
             for checked in verdict.checked
         ],
         "read": read or {"files": 0, "lines": 0, "bytes": 0},
+        "unread": [{"file": name, "reason": reason} for name, reason in unread],
+        "unread_more": reading.unread_more if reading else 0,
     }
-
-
-def _unread_as_json(unread: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    return {"unread": [{"file": name, "reason": reason} for name, reason in unread]}
 
 
 def _show_live(report: LiveReport) -> None:

@@ -6,7 +6,7 @@ both find a scenario, the present cause is told, with the lines that fit it. Cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pcg.diagnosis.engine import all_scenarios, diagnose, ordered
 from pcg.diagnosis.facts import Facts
@@ -92,15 +92,3 @@ def _nothing_begun(scenario: str, facts: Facts) -> bool:
     return scenario == "vm-not-in-console" or (
         not begun and getattr(all_scenarios()[scenario], "CLEAR_WHEN_DONE", None) is not None
     )
-
-
-def as_json(verdict: LogVerdict) -> Mapping[str, object]:
-    """The part of the answer that `pcg doctor` gives of logs and of this machine alike."""
-    return {
-        "findings": [finding.model_dump(mode="json") for finding in verdict.findings],
-        "notices": [finding.model_dump(mode="json") for finding in verdict.notices],
-        "checked": [
-            {"scenario": checked.scenario, "answer": checked.answer, "missing": list(checked.missing)}
-            for checked in verdict.checked
-        ],
-    }

@@ -1,7 +1,7 @@
 """The probe `name`: which name server answers what for a name, each asked alone; and the hosts file before them.
 
 A literal address needs nobody. Asked with the queries that the gateway itself uses (`pcg.network.name_queries`), so UDP
-first and TCP for what was cut off. Called by the chains of `hops_of_peer`.
+first and TCP for what was cut off. Called by the chains of `first_hops`.
 """
 
 from __future__ import annotations
