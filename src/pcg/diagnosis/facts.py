@@ -43,6 +43,7 @@ class WayFact:
     """how often a session with the console stood"""
 
 
+@dataclass(frozen=True)
 class InstallerFact:
     """What this machine tells of its installer, where somebody looks on the machine itself."""
 

@@ -17,13 +17,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pcg.diagnosis.facts import InstallerFact, JetFact
+from pcg.diagnosis.facts import InstallerFact, JetFact, WayFact
 from pcg.errors import PcgError
 from pcg.gateway.identity import Registration, StateDirectory
 from pcg.gateway.installation import Installation
 from pcg.gateway.memory import ClusterMemory, SavedSteps
 from pcg.gateway.ovf_environment import read_ovf_environment
 from pcg.gateway.service_settings import SERVICE_SETTINGS, read_service_settings
+from pcg.gateway.signs_of_life import read_alive
 from pcg.gateway.store_reading import read_memory
 from pcg.model.desired import DesiredState
 from pcg.model.records import GatewayStatus
@@ -71,6 +72,10 @@ class Knowledge:
     cluster: ClusterMemory = field(default_factory=ClusterMemory)
     status: GatewayStatus = field(default_factory=lambda: GatewayStatus(generation=0, incarnation=0))
     cluster_ca: str | None = None
+    first_address: str | None = None
+    """of a machine that the gateway saw last"""
+    way: WayFact | None = None
+    """why the installer ended, where it could still say so"""
     unread: list[tuple[str, str]] = field(default_factory=list)
     """file, and why it could not be read"""
 
@@ -89,6 +94,7 @@ def what_is_known(given: Given, now: datetime) -> Knowledge:
         known.registration = _try(known, given.state, state.registration)
         _read_memory(known, state, now)
         _read_cluster_ca(known, state)
+        _read_last_words(known, state)
     settings = _try(known, given.service_settings, lambda: read_service_settings(given.service_settings)) or {}
     _choose(known, given, installation, settings)
     registered = known.registration is not None
@@ -173,6 +179,18 @@ def _read_cluster_ca(known: Knowledge, state: StateDirectory) -> None:
         known.cluster_ca = made.ca_certificate
 
 
+def _read_last_words(known: Knowledge, state: StateDirectory) -> None:
+    """Only what no probe could tell: the console's final no, and the addresses that DHCP gave."""
+    found = _try(known, state.path, lambda: read_alive(state.path))
+    if found is None:
+        return
+    alive, _ = found
+    if alive.ended is not None:
+        known.way = WayFact(registered=known.registration is not None, trouble=alive.ended)
+    if alive.status is not None and alive.status.incarnation == known.status.incarnation:
+        known.first_address = next((machine.address for machine in alive.status.machines if machine.address), None)
+
+
 def _try(known: Knowledge, path: Path, read: Callable[[], _T]) -> _T | None:
     """What `read` gives; None where the file is not there, or could not be read, which is told."""
     try:
@@ -183,9 +201,9 @@ def _try(known: Knowledge, path: Path, read: Callable[[], _T]) -> _T | None:
         why = _ANOTHER_USER if isinstance(error.__cause__, PermissionError) else error.what
     except PermissionError:
         why = _ANOTHER_USER
-    except (OSError, sqlite3.Error) as error:
-        why = str(error)
     except ValidationError as error:
         why = f"{error.error_count()} values in it are not as this version writes them"
+    except (OSError, sqlite3.Error, ValueError) as error:
+        why = str(error)
     known.unread.append((str(path), why[:512]))
     return None

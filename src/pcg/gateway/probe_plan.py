@@ -109,7 +109,7 @@ def _of_configuration(
     wanted = [slot.address for slot in known.cluster.slots if slot.address and slot.phase == "wanted"]
     for address in [*([shared] if shared and not standing else []), *wanted]:
         yield Part(About.ADDRESSES, address, _one(probe_address(address), heard))
-    host = shared or next((slot.address for slot in standing if slot.address), None)
+    host = shared or next((slot.address for slot in standing if slot.address), known.first_address)
     if host and known.cluster.formed:
         work = probe_api_server(host, API_PORT, known.cluster_ca, servers, heard)
         yield Part(About.API_SERVER, host, work)

@@ -84,7 +84,14 @@ async def examine_this_machine(
         _read(gathering, logs, now, seconds) if logs else asyncio.sleep(0),
     )
     known = gathering.known
-    facts = Facts(now=now, status=known.status, jets=known.jets, probes=gathering.answers, installer=known.installer)
+    facts = Facts(
+        now=now,
+        way=known.way,
+        status=known.status,
+        jets=known.jets,
+        probes=gathering.answers,
+        installer=known.installer,
+    )
     verdict = live_verdict(facts, gathering.logs.verdict if gathering.logs else NO_LOGS)
     unread = [*known.unread, *gathering.unread, *(gathering.logs.unread if gathering.logs else ())]
     return LiveReport(verdict, gathering.answers, gathering.logs, unread, time.monotonic() - began)

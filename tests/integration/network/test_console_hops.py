@@ -75,8 +75,8 @@ async def test_every_hop_passes_through_a_proxy(proxied: ConsoleWay) -> None:
         ("other-authentication", "proxy", "proxy-authentication-required"),
         ("refuse", "proxy", "proxy-refused"),
         ("name-unresolved", "proxy", "proxy-refused"),
-        ("close-at-once", "proxy", "proxy-unreachable"),
-        ("not-a-proxy", "proxy", "proxy-unreachable"),
+        ("close-at-once", "proxy", "proxy-refused"),
+        ("not-a-proxy", "proxy", "proxy-refused"),
         ("intercept-tls", "tls", "tls-intercepted"),
     ],
 )

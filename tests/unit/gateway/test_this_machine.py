@@ -13,16 +13,23 @@ from pathlib import Path
 import pytest
 
 from pcg.bundle.reading import LogReading
+from pcg.clock import SystemClock
+from pcg.diagnosis.engine import diagnose
+from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.probes.answer import About, Outcome
+from pcg.errors import Refused
 from pcg.gateway import this_machine
 from pcg.gateway.identity import Registration, StateDirectory
 from pcg.gateway.installation import Installation, installation_of
 from pcg.gateway.installer import InstallSettings, check
 from pcg.gateway.machine_knowledge import Given, Knowledge, what_is_known
 from pcg.gateway.memory import Memory
+from pcg.gateway.signs_of_life import SignsOfLife
 from pcg.gateway.store import GatewayStore
 from pcg.gateway.this_machine import examine_this_machine
 from pcg.model.desired import DesiredState
+from pcg.model.records import GatewayStatus, MachineReport
+from pcg.model.states import MachineRole, MachineState
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PIN = f"sha256:{'ab' * 32}"
@@ -111,6 +118,30 @@ def test_memory_is_read_without_a_trace(tmp_path: Path) -> None:
     assert found.installer.registered
     assert found.start is not None
     assert (found.start.ca, found.start.ca_pin) == ("of the console", None)
+
+
+def test_the_console_s_final_no_and_the_addresses_that_the_gateway_saw(tmp_path: Path) -> None:
+    state, clock = started(tmp_path), SystemClock()
+    life = SignsOfLife(state.path, "https://kept.example.com", clock)
+    life.end(Refused("The pairing code has expired.", reason="pairing-code-expired"))
+    found = known(tmp_path)
+    assert found.way is not None
+    facts = Facts(NOW, found.status, way=found.way, installer=found.installer)
+    assert [finding.key for finding in diagnose(facts)] == [("installer-not-registered", "pairing-code-expired")]
+
+    name, mark = "node-1", "11111111-1111-4111-8111-111111111111"
+    machine = MachineReport(
+        name=name,
+        role=MachineRole.CONTROL_PLANE,
+        state=MachineState.READY,
+        address="192.0.2.7",
+        instance=mark,
+        incarnation=0,
+    )
+    life.status = lambda: GatewayStatus(generation=1, incarnation=0, machines=[machine])
+    life.end(None)
+    found = known(tmp_path)
+    assert (found.way, found.first_address) == (None, "192.0.2.7")
 
 
 def test_damaged_files_are_told_beside_what_can_be_read(tmp_path: Path) -> None:
