@@ -97,6 +97,25 @@ async def test_a_machine_before_its_installer(
     assert not (tmp_path / "none").exists()
 
 
+def test_a_person_sees_each_hop_and_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pcg.cli.main", "doctor", "--no-dhcp", "--state", str(tmp_path / "none")]
+    ended = subprocess.run(
+        [*command, "--logs", str(tmp_path), "--endpoint", f"https://{NOBODY}"],
+        env={name: value for name, value in os.environ.items() if not name.startswith("PCG_")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    lines = ended.stdout.splitlines()
+    assert lines[0].split() == ["ABOUT", "HOP", "TARGET", "ANSWER", "SECONDS", "TOLD"]
+    assert any(line.split()[:4] == ["console", "tcp", NOBODY, "connection-refused"] for line in lines)
+    assert "error: installer-not-registered/connection-refused" in lines
+    assert any(line.startswith("  remedy ") for line in lines)
+    assert "  disk-full" not in ended.stdout, "there is room here, whether an installer is or not"
+    assert f"console tcp {NOBODY}: failed connection-refused" in ended.stderr
+
+
 @pytest.mark.parametrize(
     "options,reason",
     [
