@@ -123,6 +123,7 @@ def test_a_person_sees_each_hop_and_what_to_do(tmp_path: Path) -> None:
         (["--ca-pin", "sha256:12"], "ca-pin"),
         (["--https-proxy", "socks5://127.0.0.1:1080"], "proxy"),
         (["--name-servers", "ns.example.com"], "name servers"),
+        (["--esxi-host", "esxi:port"], "esxi host"),
     ],
 )
 async def test_what_is_typed_wrongly_is_refused(tmp_path: Path, options: list[str], reason: str) -> None:

@@ -69,6 +69,7 @@ def given_by(options: Mapping[str, Any]) -> Given:
 
 
 def _check(given: Given) -> None:
+    from pcg.model.configuration import split_host_port
     from pcg.network.endpoint import parse_endpoint
     from pcg.network.name_servers import parse_name_servers
     from pcg.network.pins import parse_pin, spki_pin
@@ -82,6 +83,13 @@ def _check(given: Given) -> None:
         spki_pin(given.ca)
     if given.name_servers:
         parse_name_servers(given.name_servers)
+    for host in given.hosts:
+        try:
+            split_host_port(host, 443)
+        except ValueError as error:
+            raise InvalidInput(
+                f"The ESXi host {host} is wrong: {error}.", "host-invalid", field_name="esxi-host"
+            ) from None
     parse_proxies(given.http_proxy, given.https_proxy, given.no_proxy, given.proxy_ca)
 
 

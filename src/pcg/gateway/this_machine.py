@@ -112,10 +112,15 @@ async def _ask(gathering: _Gathering, given: Given, now: datetime, logs: Path | 
     tasks = {asyncio.create_task(part.work): part for part in parts}
     if not tasks:
         return
-    _, late = await asyncio.wait(tasks, timeout=ends - loop.time())
+    done, late = await asyncio.wait(tasks, timeout=ends - loop.time())
     for task in late:
         task.cancel()
-        gathering.heard(_unfinished(tasks[task], seconds))
+        gathering.heard(_unfinished(tasks[task], f"not at its end after {seconds:g} s", "more time"))
+    for task in done:
+        if (mistake := task.exception()) is not None:
+            gathering.heard(
+                _unfinished(tasks[task], f"the probe itself failed: {mistake!r}", "a report of this mistake")
+            )
     if late:
         await asyncio.wait(late, timeout=_FOR_THE_VERDICT)
 
@@ -131,9 +136,8 @@ def _name_servers(gathering: _Gathering) -> tuple[NameServer, ...]:
         return ()
 
 
-def _unfinished(part: Part, seconds: float) -> ProbeAnswer:
-    question = ProbeAnswer(part.about, "the rest", part.target, seconds=seconds)
-    return question.unknown(f"not at its end after {seconds:g} s", needs="more time")
+def _unfinished(part: Part, why: str, needs: str) -> ProbeAnswer:
+    return ProbeAnswer(part.about, "the rest", part.target).unknown(why, needs=needs)
 
 
 async def _read(gathering: _Gathering, logs: Path, now: datetime, seconds: float) -> None:

@@ -18,7 +18,7 @@ from pcg.diagnosis.engine import diagnose
 from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.probes.answer import About, Outcome
 from pcg.errors import Refused
-from pcg.gateway import this_machine
+from pcg.gateway import probe_plan, this_machine
 from pcg.gateway.identity import Registration, StateDirectory
 from pcg.gateway.installation import Installation, installation_of
 from pcg.gateway.installer import InstallSettings, check
@@ -200,6 +200,18 @@ async def test_what_is_not_done_in_time_is_unknown(tmp_path: Path, monkeypatch: 
     assert [name for name, _ in report.unread] == [str(tmp_path)]
     answers = {checked.scenario: checked.answer for checked in report.verdict.checked}
     assert answers["installer-not-registered"] == "cannot-tell"
+
+
+async def test_a_mistake_in_one_part_takes_no_other_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mistaken(*_: object) -> None:
+        raise KeyError("of ours")
+
+    monkeypatch.setattr(probe_plan, "probe_console", mistaken)
+    given = Given(state=tmp_path / "state", endpoint="https://127.0.0.1:9", dhcp=False)
+    report = await examine_this_machine(given, NOW, logs=None)
+    told = {answer.about: answer for answer in report.probes}
+    assert told[About.DISK].answer is Outcome.PASSED
+    assert (told[About.CONSOLE].answer, told[About.CONSOLE].needs) == (Outcome.UNKNOWN, "a report of this mistake")
 
 
 async def test_a_state_folder_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
