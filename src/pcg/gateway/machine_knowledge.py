@@ -104,6 +104,13 @@ def what_is_known(given: Given, now: datetime) -> Knowledge:
     return known
 
 
+def what_is_given(given: Given) -> Knowledge:
+    """Nothing is read: for a machine whose disk does not answer."""
+    known = Knowledge()
+    _choose(known, given, None, {})
+    return known
+
+
 def _choose(known: Knowledge, given: Given, kept: Installation | None, settings: Mapping[str, str]) -> None:
     """Value by value; pin and CA are one, and of a registered gateway are what the console has told since."""
     endpoint = given.endpoint or (kept.endpoint if kept else "") or settings.get("PCG_ENDPOINT", "")

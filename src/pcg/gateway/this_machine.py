@@ -23,7 +23,7 @@ from pcg.diagnosis.log_engine import LogVerdict
 from pcg.diagnosis.probes.answer import About, ProbeAnswer, in_one_line
 from pcg.diagnosis.probes.threads import in_own_thread
 from pcg.errors import InvalidInput, PcgError
-from pcg.gateway.machine_knowledge import Given, Knowledge, what_is_known
+from pcg.gateway.machine_knowledge import Given, Knowledge, what_is_given, what_is_known
 from pcg.gateway.probe_plan import Part, plan
 from pcg.network.interfaces import adapters
 from pcg.network.machine_names import MachineLoop, name_servers_of_machine
@@ -103,6 +103,7 @@ async def _ask(gathering: _Gathering, given: Given, now: datetime, logs: Path | 
         async with asyncio.timeout(STATE_SECONDS):
             gathering.known = await in_own_thread(partial(what_is_known, given, now))
     except TimeoutError:
+        gathering.known = what_is_given(given)
         gathering.unread.append((str(given.state), f"it could not be read within {STATE_SECONDS:g} s"))
     servers = _name_servers(gathering)
     loop = asyncio.get_running_loop()
@@ -148,4 +149,6 @@ async def _read(gathering: _Gathering, logs: Path, now: datetime, seconds: float
     except TimeoutError:
         gathering.unread.append((str(logs), f"it could not be read within {seconds:g} s"))
     except PcgError as error:
-        gathering.unread.append((str(logs), " · ".join([error.what, *error.evidence])[:512]))
+        gathering.unread.append((str(logs), in_one_line(error)[:512]))
+    except Exception as error:  # noqa: BLE001 - a mistake in reading logs must not take the probes' answers along
+        gathering.unread.append((str(logs), f"reading itself failed: {error!r}"[:512]))

@@ -202,6 +202,16 @@ async def test_what_is_not_done_in_time_is_unknown(tmp_path: Path, monkeypatch: 
     assert answers["installer-not-registered"] == "cannot-tell"
 
 
+async def test_a_mistake_in_reading_logs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> LogReading:
+        raise KeyError("of ours")
+
+    monkeypatch.setattr(this_machine, "read_logs", read)
+    report = await examine_this_machine(Given(state=tmp_path / "state", dhcp=False), NOW, logs=tmp_path)
+    assert "reading itself failed" in dict(report.unread)[str(tmp_path)]
+    assert report.probes
+
+
 async def test_a_mistake_in_one_part_takes_no_other_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def mistaken(*_: object) -> None:
         raise KeyError("of ours")
@@ -223,8 +233,9 @@ async def test_a_state_folder_that_hangs_holds_nothing_up(tmp_path: Path, monkey
 
     monkeypatch.setattr(this_machine, "what_is_known", wait)
     monkeypatch.setattr(this_machine, "STATE_SECONDS", 0.1)
-    given = Given(state=tmp_path / "state", dhcp=False)
+    given = Given(state=tmp_path / "state", endpoint="https://127.0.0.1:9", dhcp=False)
     async with asyncio.timeout(10):
         report = await examine_this_machine(given, NOW, logs=None, seconds=2)
     hangs.set()
     assert [name for name, _ in report.unread] == [str(given.state)]
+    assert [answer.kind for answer in report.probes if answer.failed] == ["connection-refused"]
