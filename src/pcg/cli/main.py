@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preflight": ("pcg.cli.preflight:preflight", "Every check that can be made before machines are."),
     "ports": ("pcg.cli.ports:ports", "Every flow that the firewall must let through."),
     "vsphere": ("pcg.cli.vsphere:vsphere", "What a VMware administrator prepares: the account's roles."),
-    "doctor": ("pcg.cli.doctor:doctor", "Which known failure an archive or folder of logs shows."),
+    "doctor": ("pcg.cli.doctor:doctor", "Which known failure this machine has now, or logs show."),
     "drill": ("pcg.cli.drill:drill", "Cause known failures; see each named and gone by itself."),
     "login": ("pcg.cli.login:login", "Keep a console's address, CA pin and an API key for this user."),
     "user": ("pcg.cli.user:user", "People who may sign in."),

@@ -1,14 +1,15 @@
 """Runs every scenario over the facts and orders what they found. Called by the gateway before it sends its status.
 
-A scenario is a module in `scenarios/`, its file name is its id. It may have one pure function `examine(facts)` which
-yields findings, and a declaration `LOGS` of what it looks like in logs (`log_engine`). It names in `SILENCED_BY` the
-scenarios whose findings explain its own away: a cause silences its effects.
+A scenario is a module in `scenarios/`, its file name is its id. It may have pure functions that yield findings:
+`examine(facts)` by the gateway's own status, `probed(facts)` by what was asked of the network just now. It may declare
+in `LOGS` what it looks like in logs (`log_engine`). It names in `SILENCED_BY` the scenarios whose findings explain its
+own away: a cause silences its effects. What shows on the machine itself that it is clear is for `live_verdict`.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Protocol, cast
@@ -26,6 +27,8 @@ class Scenario(Protocol):
 
     def examine(self, facts: Facts) -> Iterator[Finding]: ...
 
+    def probed(self, facts: Facts) -> Iterator[Finding]: ...
+
 
 @cache
 def all_scenarios() -> dict[str, Scenario]:
@@ -36,11 +39,7 @@ def all_scenarios() -> dict[str, Scenario]:
 
 def diagnose(facts: Facts, earlier: Sequence[Finding] = ()) -> list[Finding]:
     """Findings now, the gravest first. One that was open before keeps the time since when it is."""
-    found = {
-        scenario: list(module.examine(facts))
-        for scenario, module in all_scenarios().items()
-        if hasattr(module, "examine")
-    }
+    found = {scenario: _found(module, facts) for scenario, module in all_scenarios().items()}
     since = {finding.key: finding.since for finding in earlier}
     open_now = {scenario for scenario, findings in found.items() if findings}
     kept = [
@@ -49,4 +48,21 @@ def diagnose(facts: Facts, earlier: Sequence[Finding] = ()) -> list[Finding]:
         if not open_now.intersection(all_scenarios()[scenario].SILENCED_BY)
         for finding in findings
     ]
-    return sorted(kept, key=lambda finding: (_ORDER[finding.severity], finding.since, finding.key))
+    return ordered(kept)
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """The gravest first, then the oldest."""
+    return sorted(findings, key=lambda finding: (_ORDER[finding.severity], finding.since, finding.key))
+
+
+def _found(module: Scenario, facts: Facts) -> list[Finding]:
+    """What a step met says more than a probe does; where both name the same cause, the probe's answer is evidence."""
+    met = list(module.examine(facts)) if hasattr(module, "examine") else []
+    asked = list(module.probed(facts)) if facts.asked and hasattr(module, "probed") else []
+    return [_joined(finding, asked) for finding in met] or asked
+
+
+def _joined(finding: Finding, others: Sequence[Finding]) -> Finding:
+    more = [item for other in others if other.key == finding.key for item in other.evidence]
+    return finding.model_copy(update={"evidence": [*finding.evidence, *more][:32]}) if more else finding

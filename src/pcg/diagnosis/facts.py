@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pcg.diagnosis.probes.answer import ProbeAnswer
 from pcg.model.records import Evidence, Finding, GatewayStatus, Problem, StepReport
 from pcg.model.states import Severity, StepName, StepState
 
@@ -47,11 +48,33 @@ class WayFact:
 
 
 @dataclass(frozen=True)
+class InstallerFact:
+    """What this machine tells of its installer, where somebody looks on the machine itself."""
+
+    registered: bool
+    began: bool
+    """a registration was ever tried from here"""
+    expected: str = ""
+    """the sign that this machine shall be an installer; empty: there is none"""
+    properties: str = ""
+    """why the machine has no properties of the appliance; empty: it has, or needs none"""
+
+
+@dataclass(frozen=True)
 class Facts:
     now: datetime
     status: GatewayStatus
     jets: Sequence[JetFact] = ()
     way: WayFact | None = None
+    probes: Sequence[ProbeAnswer] = ()
+    """what was asked just now; none while the gateway looks at its own status"""
+    installer: InstallerFact | None = None
+    """None: nobody looks on the machine itself"""
+
+    @property
+    def asked(self) -> bool:
+        """Somebody looks on the machine itself."""
+        return self.installer is not None
 
     def step(self, name: StepName) -> StepReport | None:
         return next((step for step in self.status.steps if step.name == name), None)

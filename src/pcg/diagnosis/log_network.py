@@ -39,7 +39,7 @@ _PROXY_UNREACHABLE = (
     r"|could not be resolved|no such host|not known|did not answer|no connection to)"
     r"|no connection to the proxy|ProxyError"
 )
-_INTERCEPTED = (
+INTERCEPTING = (
     r"sent GOAWAY and closed the connection|(?:issuer|issued by|CN ?=|O ?=|authority|signed by"
     r"|chain).{0,120}\b(?:zscaler|forti(?:net|gate|guard)|palo ?alto|blue ?coat"
     r"|netskope|squid|mcafee|trellix|sophos|check ?point|barracuda|umbrella|sonicwall|watchguard"
@@ -150,7 +150,7 @@ _KINS = (
     ),
     _Kin(
         "tls-intercepted",
-        _INTERCEPTED,
+        INTERCEPTING,
         "Something between here and {peer} opens the TLS connection and serves a certificate of its own.",
         ("Exempt {peer} from TLS inspection.", "Or add the inspecting CA to the trusted ones."),
         "the issuer that was served belongs to an inspecting device, or HTTP/2 is broken by one",

@@ -40,6 +40,7 @@ from pcg.gateway.console_trust import ConsoleTrust
 from pcg.gateway.console_way import ConsoleWay
 from pcg.gateway.dialing import Dialer
 from pcg.gateway.identity import Registration, StateDirectory
+from pcg.gateway.installation import installation_of
 from pcg.gateway.installer import InstallSettings, Plan, check
 from pcg.gateway.jet_supervisor import JetSupervisor
 from pcg.gateway.observation import Observation
@@ -108,6 +109,7 @@ async def _live(
     plan: Plan, state: StateDirectory, clock: Clock, say: Say, life: SignsOfLife
 ) -> frames.Superseded | frames.Farewell:
     keys = state.keys()
+    state.begin(installation_of(plan))
     life.fingerprint = fingerprint(keys.public_signing, keys.public_sealing)
     say(f"this gateway's fingerprint: {life.fingerprint}")
     with closing(GatewayStore(state.database)) as store:

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pcg.errors import Conflict, ProtocolError, SetupMissing
+from pcg.gateway.installation import Installation
 from pcg.model.records import Record
 from pcg.sealing.keys import GatewayKeys
 
@@ -40,7 +41,7 @@ class Registration(Record):
 
 class StateDirectory:
     """`--state DIR`: keys.json, registration.json, gateway.db, artifacts/, jet/token, jet/ca.pem, lock; and for those
-    who look on alive.json (`signs_of_life.py`) and monitor/ (the installer's own page)."""
+    who look on installation.json, alive.json (`signs_of_life.py`) and monitor/ (the installer's own page)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,6 +51,7 @@ class StateDirectory:
         self.jet_ca = path / "jet" / "ca.pem"
         self._keys = path / "keys.json"
         self._registration = path / "registration.json"
+        self._installation = path / "installation.json"
         self._wiping = path / "wiping"
         self._deleted = path / "deleted"
 
@@ -76,11 +78,18 @@ class StateDirectory:
 
     def keys(self) -> GatewayKeys:
         """The gateway's keys, made at the first call and durable before they are returned."""
+        known = self.known_keys()
+        if known is not None:
+            return known
+        keys = GatewayKeys.generate()
+        self._write(self._keys, json.dumps(keys.to_json()))
+        return keys
+
+    def known_keys(self) -> GatewayKeys | None:
+        """For those who only look: nothing is made."""
         document = self._read(self._keys)
         if document is None:
-            keys = GatewayKeys.generate()
-            self._write(self._keys, json.dumps(keys.to_json()))
-            return keys
+            return None
         try:
             return GatewayKeys.from_json(json.loads(document))
         except (KeyError, TypeError, AttributeError, ValueError, ProtocolError) as error:
@@ -94,6 +103,19 @@ class StateDirectory:
             return Registration.model_validate_json(document)
         except ValidationError as error:
             raise _damaged(self._registration) from error
+
+    def installation(self) -> Installation | None:
+        """How the gateway was last started."""
+        document = self._read(self._installation)
+        if document is None:
+            return None
+        try:
+            return Installation.model_validate_json(document)
+        except ValidationError as error:
+            raise _damaged(self._installation) from error
+
+    def begin(self, installation: Installation) -> None:
+        self._write(self._installation, installation.model_dump_json(indent=2))
 
     def register(self, registration: Registration) -> None:
         self._write(self.jet_ca, registration.ca)
@@ -120,7 +142,14 @@ class StateDirectory:
         if not self.half_wiped():
             known = self.registration()
             self._write(self._wiping, known.pairing_key if known else "")
-        ours = (self._keys, self._registration, self.jet_token, self.jet_ca, self.path / "alive.json")
+        ours = (
+            self._keys,
+            self._registration,
+            self._installation,
+            self.jet_token,
+            self.jet_ca,
+            self.path / "alive.json",
+        )
         for path in (*ours, *self.path.glob("gateway.db*")):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.artifacts, ignore_errors=True)

@@ -88,7 +88,7 @@ class Memory:
         """outlives incarnations: an address is not free at once when its machine is gone"""
         self.steps: dict[StepName, StepReport] = {}
         self.steps_generation = 0
-        saved = self._load("steps", _Steps)
+        saved = self._load("steps", SavedSteps)
         if saved is not None:
             self.steps = {step.name: step for step in saved.steps}
             self.steps_generation = saved.generation
@@ -104,7 +104,7 @@ class Memory:
             self._store.put("addresses", self.addresses.model_dump_json())
 
     def save_steps(self) -> None:
-        saved = _Steps(generation=self.steps_generation, steps=list(self.steps.values()))
+        saved = SavedSteps(generation=self.steps_generation, steps=list(self.steps.values()))
         self._store.put("steps", saved.model_dump_json())
 
     @property
@@ -129,6 +129,6 @@ class Memory:
         return None if text is None else kind.model_validate_json(text)
 
 
-class _Steps(BaseModel):
+class SavedSteps(BaseModel):
     generation: int
     steps: list[StepReport]

@@ -100,17 +100,33 @@ def claimant(frame: bytes, own: bytes, wanted: bytes) -> str:
 
 
 def _interface(address: ipaddress.IPv4Address) -> str | None:
-    try:
-        lines = _ROUTES.read_text().splitlines()[1:]
-    except OSError:
-        return None
-    return on_link(lines, address)
+    return on_link(read_routes(), address)
 
 
 def on_link(lines: list[str], address: ipaddress.IPv4Address) -> str | None:
-    """The interface whose link the address is on, by `/proc/net/route` (its numbers are in the machine's byte order);
-    None when the way there leads through a router."""
-    best: tuple[int, str | None] = (-1, None)
+    """The interface whose link the address is on; None when the way there leads through a router."""
+    route = best_route(lines, address)
+    return route.interface if route is not None and not route.router else None
+
+
+@dataclass(frozen=True)
+class Route:
+    interface: str
+    router: str
+    """empty: the address is on the interface's own link"""
+
+
+def read_routes() -> list[str]:
+    """The lines of `/proc/net/route` without their heading; empty where there is no such file."""
+    try:
+        return _ROUTES.read_text().splitlines()[1:]
+    except OSError:
+        return []
+
+
+def best_route(lines: list[str], address: ipaddress.IPv4Address) -> Route | None:
+    """The most specific route of `/proc/net/route` (its numbers are in the machine's byte order); None: no route."""
+    best: tuple[int, Route | None] = (-1, None)
     for line in lines:
         fields = line.split()
         if len(fields) < 8 or not int(fields[3], 16) & _ROUTE_UP:
@@ -118,6 +134,7 @@ def on_link(lines: list[str], address: ipaddress.IPv4Address) -> str | None:
         target, mask = (struct.pack("=I", int(fields[index], 16)) for index in (1, 7))
         network = int.from_bytes(target, "big"), int.from_bytes(mask, "big")
         if int(address) & network[1] == network[0] and network[1] > best[0]:
-            direct = not int(fields[3], 16) & _ROUTE_BY_GATEWAY
-            best = (network[1], fields[0] if direct else None)
+            by_router = int(fields[3], 16) & _ROUTE_BY_GATEWAY
+            router = str(ipaddress.IPv4Address(struct.pack("=I", int(fields[2], 16)))) if by_router else ""
+            best = (network[1], Route(fields[0], router))
     return best[1]

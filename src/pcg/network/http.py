@@ -82,12 +82,12 @@ class ServedCa:
     date: datetime | None
 
 
-async def fetch_ca(endpoint: Endpoint, *, proxies: Proxies = NO_PROXIES) -> ServedCa:
-    """The console's CA as PEM, from `GET /gateway/v1/ca`.
+async def fetch_ca(endpoint: Endpoint, *, proxies: Proxies = NO_PROXIES, timeout: float = TIMEOUT_SECONDS) -> ServedCa:
+    """The console's CA as PEM, from `GET /gateway/v1/ca`. `timeout` in seconds is for each wait on the network.
 
     The one fetch without trust: nothing secret is sent, and the answer is worth nothing until its pin was compared.
     """
-    async with _untrusting(endpoint.url, proxies) as client:
+    async with _untrusting(endpoint.url, proxies, timeout) as client:
         url = f"{endpoint.url}{CA_PATH}"
         answer = await _bounded(client, "GET", url, MAXIMUM_CA_BYTES)
     if answer.status_code != 200 or "-----BEGIN CERTIFICATE-----" not in answer.text:
@@ -95,13 +95,13 @@ async def fetch_ca(endpoint: Endpoint, *, proxies: Proxies = NO_PROXIES) -> Serv
     return ServedCa(answer.text, _date(answer))
 
 
-async def served_certificate(origin: str, proxies: Proxies) -> bytes | None:
+async def served_certificate(origin: str, proxies: Proxies, *, timeout: float = TIMEOUT_SECONDS) -> bytes | None:
     """The certificate (DER) that is served to us at `https://HOST[:PORT]`, to name who opens TLS; trusted by nobody.
 
     The request is the same public one as `fetch_ca`'s. Raises Unreachable.
     """
     async with (
-        _untrusting(origin, proxies) as client,
+        _untrusting(origin, proxies, timeout) as client,
         _told(client, origin) as watch,
         client.stream("GET", f"{origin}{CA_PATH}", extensions={"trace": watch}) as answer,
     ):
@@ -168,11 +168,11 @@ class _Watch:
             await self._opened.aclose()
 
 
-def _untrusting(origin: str, proxies: Proxies) -> _Client:
+def _untrusting(origin: str, proxies: Proxies, timeout: float) -> _Client:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return _Client(base_url=origin, verify=context, proxies=proxies, timeout=TIMEOUT_SECONDS)
+    return _Client(base_url=origin, verify=context, proxies=proxies, timeout=timeout)
 
 
 async def _bounded(client: httpx.AsyncClient, method: str, url: str, limit: int, **arguments: Any) -> httpx.Response:

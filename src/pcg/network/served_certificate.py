@@ -57,14 +57,15 @@ async def explain(
     parts = urlsplit(target)
     try:
         shown = await served(f"https://{parts.netloc}")
-        translated.evidence += _of(shown) if shown else []
+        translated.evidence += certificate_words(shown) if shown else []
     except Unreachable as again:
         translated.evidence.append(f"the certificate could not be looked at: {again.what}")
     translated.what = f"{target} cannot be reached: {words}; nothing was sent to it."
     translated.remedy = [remedy]
 
 
-def _of(certificate: bytes) -> list[str]:
+def certificate_words(certificate: bytes) -> list[str]:
+    """Whose it is, by whom issued, and how long it is valid, of a DER certificate; harmless to a terminal."""
     from cryptography import x509  # here, because jet shall not pay for it
 
     try:

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pcg.diagnosis.facts import Facts, finding_of
+from pcg.diagnosis.hops import probe_finding
 from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
+from pcg.diagnosis.probes.answer import About, Outcome
 from pcg.model.records import Finding, Problem, StepReport
 from pcg.model.states import StepName
 
@@ -286,3 +288,24 @@ LOGS = LogRules(
     needs=frozenset({Kind.SYSLOG, Kind.CLOUD_INIT, Kind.OTHER}),
     missing="the machine's syslog or cloud-init.log",
 )
+
+
+PROBED = (About.ADDRESSES,)
+CLEAR_WHEN_DONE = StepName.MACHINES
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    """An address that is taken, or an adapter that has none: only while no adapter has one is DHCP to blame."""
+    asked = [answer for answer in facts.probes if answer.about is About.ADDRESSES]
+    taken = [answer for answer in asked if answer.kind == "address-in-use"]
+    own = [answer for answer in asked if answer.probe == "adapter"]
+    if taken:
+        yield probe_finding(SCENARIO, LOGS, "static-address-wrong", taken, facts.now)
+    if not own or any(answer.answer is Outcome.PASSED for answer in own):
+        return
+    unheard = [answer for answer in asked if answer.kind in ("dhcp-no-answer", "dhcp-refused")]
+    unplugged = [answer for answer in own if answer.kind == "no-carrier"]
+    if unheard:
+        yield probe_finding(SCENARIO, LOGS, "dhcp-no-answer", unheard, facts.now)
+    elif len(unplugged) == len(own):
+        yield probe_finding(SCENARIO, LOGS, "network-adapter-disconnected", unplugged, facts.now)

@@ -12,6 +12,7 @@ from pcg.model.records import Finding
 from pcg.model.states import StepName
 
 SCENARIO = "clone-permission-denied"
+CLEAR_WHEN_DONE = StepName.MACHINES
 SILENCED_BY: tuple[str, ...] = ()
 
 _HOW = {

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pcg.diagnosis.facts import Facts
+from pcg.diagnosis.hops import probe_finding
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+from pcg.diagnosis.probes.answer import About
+from pcg.model.records import Finding
 
 SCENARIO = "disk-full"
 SILENCED_BY: tuple[str, ...] = ()
@@ -48,3 +54,12 @@ LOGS = LogRules(
     needs=frozenset({Kind.SYSLOG, Kind.KERNEL, Kind.KUBELET, Kind.OUTPUT, Kind.CONTAINER, Kind.OTHER}),
     missing="the machine's syslog, kern.log or the kubelet's journal",
 )
+
+
+PROBED = (About.DISK,)
+CLEAR_WHEN_PASSED = (About.DISK,)
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    if full := [answer for answer in facts.probes if answer.about is About.DISK and answer.failed]:
+        yield probe_finding(SCENARIO, LOGS, "node-disk-full", full, facts.now)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pcg.diagnosis.facts import Facts
+from pcg.diagnosis.hops import failed_hop, peer_findings
 from pcg.diagnosis.log_context import MILESTONES, towards_console
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import network_causes
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+from pcg.diagnosis.probes.answer import About
 from pcg.diagnosis.way_causes import way_cause, way_finding
 from pcg.model.records import Finding
 
@@ -61,3 +63,18 @@ def examine(facts: Facts) -> Iterator[Finding]:
     found = way_finding(SCENARIO, LOGS, name, way, trouble)
     if found is not None:
         yield found
+
+
+PROBED = (About.CONSOLE,)
+CLEAR_WHEN_PASSED = (About.CONSOLE,)
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    if facts.installer is None or not facts.installer.registered:
+        return
+    answers_wrongly = {answer.kind for answer in failed_hop(facts, About.CONSOLE)} & {
+        "http-unavailable",
+        "not-a-console",
+    }
+    cause = "console-down" if answers_wrongly else ""
+    yield from peer_findings(SCENARIO, LOGS, facts, About.CONSOLE, cause=cause, cured=_CURED)

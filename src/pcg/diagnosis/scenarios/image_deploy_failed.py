@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pcg.diagnosis.facts import Facts, finding_of
+from pcg.diagnosis.hops import peer_findings
 from pcg.diagnosis.log_context import of_the_gateway, towards_vcenter
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+from pcg.diagnosis.probes.answer import About
 from pcg.model.records import Finding
 from pcg.model.states import StepName
 
@@ -122,3 +124,12 @@ LOGS = LogRules(
     missing="the gateway's own log, or the container logs of the cluster's controllers",
     silenced_by=SILENCED_BY,
 )
+
+
+PROBED = (About.VCENTER,)
+CLEAR_WHEN_DONE = StepName.TEMPLATE
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    if not facts.done(StepName.TEMPLATE):
+        yield from peer_findings(SCENARIO, LOGS, facts, About.VCENTER, cause="vcenter-unreachable", cured=_CURED)

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pcg.diagnosis.facts import Facts
+from pcg.diagnosis.hops import peer_findings
 from pcg.diagnosis.log_context import MILESTONES, towards_artifact, towards_console
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE, network_causes
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
+from pcg.diagnosis.probes.answer import About
 from pcg.diagnosis.way_causes import way_cause, way_finding
 from pcg.model.records import Finding
 from pcg.model.states import Severity
@@ -224,3 +226,12 @@ def examine(facts: Facts) -> Iterator[Finding]:
         found = way_finding(SCENARIO, LOGS, "registration-overdue", way, way.overdue)
     if found is not None:
         yield found
+
+
+PROBED = (About.CONSOLE,)
+CLEAR_WHEN_PASSED = (About.CONSOLE,)
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    if facts.installer is not None and not facts.installer.registered:
+        yield from peer_findings(SCENARIO, LOGS, facts, About.CONSOLE, cured=_CURED)

@@ -17,6 +17,7 @@ from pcg.model.records import Evidence, Finding
 from pcg.model.states import Severity, StepName
 
 SCENARIO = "jet-crash-loop"
+CLEAR_WHEN_DONE = StepName.JET_REGISTERED
 SILENCED_BY: tuple[str, ...] = ()
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pcg.diagnosis.log_context import of_the_gateway
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+from pcg.model.states import StepName
 
 SCENARIO = "machine-drifted"
+CLEAR_WHEN_DONE = StepName.MACHINES
 SILENCED_BY: tuple[str, ...] = ()
 
 _OURS = (

@@ -4,9 +4,16 @@ server are not this scenario; a node without an address cannot reach anything, a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pcg.diagnosis.facts import Facts
+from pcg.diagnosis.hops import failed_hop, peer_findings
 from pcg.diagnosis.log_context import towards_api_server
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import ANY, Cause, LogRules, Signature
+from pcg.diagnosis.probes.answer import About
+from pcg.model.records import Finding
+from pcg.model.states import StepName
 
 SCENARIO = "no-route-to-api-server"
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned", "disk-full")
@@ -175,3 +182,14 @@ LOGS = LogRules(
     missing="the node's kubelet journal (kubelet.log) or container logs",
     silenced_by=SILENCED_BY,
 )
+
+
+PROBED = (About.API_SERVER,)
+CLEAR_WHEN_DONE = StepName.CONTROL_PLANE
+_BY_KIND = {"no-route": "network-misconfigured", "connection-timed-out": "firewall-blocked"}
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    kind = next((answer.kind for answer in failed_hop(facts, About.API_SERVER) if answer.failed), "")
+    cause = _BY_KIND.get(kind, "api-server-down")
+    yield from peer_findings(SCENARIO, LOGS, facts, About.API_SERVER, cause=cause, cured=_CURED)

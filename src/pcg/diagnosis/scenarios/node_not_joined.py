@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
+from pcg.model.states import StepName
 
 SCENARIO = "node-not-joined"
+CLEAR_WHEN_DONE = StepName.NODES
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned", "disk-full")
 
 JOINED = (

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pcg.diagnosis.facts import Facts, finding_of
+from pcg.diagnosis.hops import failed_hop, peer_findings, probe_finding
 from pcg.diagnosis.log_context import of_the_gateway, towards_vcenter
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
+from pcg.diagnosis.probes.answer import About, Outcome
 from pcg.model.records import Finding, Problem, StepReport
 from pcg.model.states import StepName
 
@@ -268,3 +270,21 @@ LOGS = LogRules(
     speakers=of_the_gateway,
     missing="the gateway's own log, or the container logs of the cluster's controllers",
 )
+
+
+PROBED = (About.TIME, About.VCENTER)
+CLEAR_WHEN_DONE = StepName.JET_REGISTERED
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    times = [answer for answer in facts.probes if answer.about is About.TIME]
+    wrong = [answer for answer in times if answer.kind == "clock-wrong"]
+    silent = [answer for answer in times if answer.probe in ("name", "sntp") and answer.failed]
+    # A clock that is wrong makes certificates seem so: then that is told, with the clock in its remedy.
+    told = any(answer.kind.startswith("certificate-") for answer in failed_hop(facts, About.CONSOLE))
+    kept = any(answer.probe == "sntp" and answer.answer is Outcome.PASSED for answer in times)
+    if (wrong and not told) or (silent and not kept and not failed_hop(facts, About.CONSOLE)):
+        cured = "An NTP server answers, and this machine's clock agrees with it."
+        yield probe_finding(SCENARIO, LOGS, "time-not-synchronised", wrong or silent, facts.now, cured=cured)
+    elif facts.done(StepName.TEMPLATE):
+        yield from peer_findings(SCENARIO, LOGS, facts, About.VCENTER, cause="session-lost")

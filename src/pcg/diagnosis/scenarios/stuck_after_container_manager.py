@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pcg.diagnosis.facts import Facts, finding_of
+from pcg.diagnosis.hops import peer_findings
 from pcg.diagnosis.log_context import of_the_gateway, towards_image
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+from pcg.diagnosis.probes.answer import About
 from pcg.model.records import Finding
 from pcg.model.states import StepName
 
@@ -140,3 +142,15 @@ LOGS = LogRules(
     silenced_by=("image-deploy-failed",),
     open_end=Signature(r"created container manager"),
 )
+
+
+PROBED = (About.IMAGE, About.HOSTS)
+CLEAR_WHEN_DONE = StepName.TEMPLATE
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    """The image's own source first: without it no host is needed yet."""
+    for about in PROBED if not facts.done(StepName.TEMPLATE) else ():
+        for finding in peer_findings(SCENARIO, LOGS, facts, about, cause="image-source-unreachable", cured=_CURED):
+            yield finding
+            return

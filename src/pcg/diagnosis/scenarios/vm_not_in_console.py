@@ -11,7 +11,7 @@ from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
 from pcg.diagnosis.way_causes import way_finding
-from pcg.model.records import Finding
+from pcg.model.records import Evidence, Finding
 
 SCENARIO = "vm-not-in-console"
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned", "installer-not-registered")
@@ -101,3 +101,24 @@ def examine(facts: Facts) -> Iterator[Finding]:
     found = way_finding(SCENARIO, LOGS, _NEVER_BEGAN.get(way.trouble.reason, ""), way, way.trouble)
     if found is not None:
         yield found
+
+
+def probed(facts: Facts) -> Iterator[Finding]:
+    """Of a machine that shall be an installer: were its properties delivered, and did it ever try to register?"""
+    seen = facts.installer
+    if seen is None or not seen.expected or seen.registered or seen.began:
+        return
+    name = "guest-properties-not-delivered" if seen.properties else "registration-never-began"
+    cause = next(cause for cause in LOGS.causes if cause.name == name)
+    told = seen.properties or "No attempt to register was ever made from here."
+    yield Finding(
+        scenario=SCENARIO,
+        cause=name,
+        severity=cause.severity,
+        since=facts.now,
+        summary=f"{cause.summary} {told}"[:1024],
+        evidence=[Evidence(source="this machine", text=text, time=facts.now) for text in (seen.expected, told)],
+        remedy=list(cause.remedy),
+        link=f"docs/scenarios.md#{SCENARIO}",
+        cured=_CURED,
+    )
