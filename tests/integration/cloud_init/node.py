@@ -115,7 +115,7 @@ def boots(folder: Path, user_data: str, meta_data: str, times: int = 1) -> list[
         (folder / "seen/programs" / name).chmod(0o755)
     apart = ("unshare", "--mount", "--net", "--uts", "--pid", "--ipc", "--fork", "--kill-child")
     done = subprocess.run(
-        [*apart, "sh", str(HERE / "boots.sh"), str(folder), str(times)], capture_output=True, text=True, timeout=120
+        [*apart, "sh", str(HERE / "boots.sh"), str(folder), str(times)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return [Boot(folder / f"boot-{number}") for number in range(1, times + 1)]
