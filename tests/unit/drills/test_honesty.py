@@ -17,7 +17,7 @@ from diagnosis_ids import ids_in
 
 CLOUDS = Path(pcg.clouds.__file__).parent
 
-DRIVER = {"cloud.py", "client.py", "errors.py", "preflight.py", "durations.py"}
+DRIVER = {"cloud.py", "client.py", "errors.py", "preflight.py"}
 """of clouds/simulated: what the gateway itself runs, and so in words that diagnosis knows"""
 
 GO_STRING = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`')

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pcg.cli.drilling.drill import Act, Drill, Fault, Kind, Stage, Way
 from pcg.cli.drilling.scene import Scene
+from pcg.errors import PcgError
 from pcg.gateway.identity import StateDirectory
 from pcg.model.states import StepName
 
@@ -21,7 +22,8 @@ if sys.orig_argv[-1] == "jet":
 """what Python runs before it runs anything else: as damaged as an image that bears it"""
 
 
-_FETCHED_SECONDS = 30.0
+_FETCHED = "bootstrap: manager: done"
+_FETCHED_SECONDS = 60.0
 """within which an installer that is connected has brought what the console's release lists"""
 
 
@@ -54,7 +56,8 @@ _REFUSE = Fault("edge/relay/refuse")
 
 async def _refuse_jet(scene: Scene) -> None:
     """What stands goes on, and so does the session: only what connects from now on is refused."""
-    await scene.until(lambda: any("bootstrap: manager: done" in line for line in scene.screen), _FETCHED_SECONDS)
+    if not await scene.until(lambda: any(_FETCHED in line for line in scene.screen), _FETCHED_SECONDS):
+        raise PcgError("the installer had not brought the console's release before any trouble came")
     await _REFUSE.on(scene)
 
 
