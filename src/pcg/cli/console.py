@@ -52,6 +52,12 @@ console.add_command(rotate_ca)
     show_default=True,
     help="Days after which entries of the audit are removed; 0 keeps them for ever.",
 )
+@click.option(
+    "--support-address",
+    envvar="PCG_SUPPORT_ADDRESS",
+    default=None,
+    help="Where people shall send log bundles, an e-mail address or a URL; shown beside each bundle.",
+)
 @click.option("--trusted-proxy", "trusted_proxies", multiple=True, help="CIDR whose X-Forwarded-* headers count.")
 def serve(
     listen: str,
@@ -65,6 +71,7 @@ def serve(
     artifact_mirror: str | None,
     keep_events: int,
     keep_audit: int,
+    support_address: str | None,
 ) -> None:
     """Serve API and pages over TLS until stopped. First administrator: PCG_ADMIN_EMAIL and PCG_ADMIN_PASSWORD."""
     from pcg.console.app import serve as serve_console
@@ -82,6 +89,7 @@ def serve(
         artifact_mirror=artifact_mirror,
         keep_events_days=keep_events,
         keep_audit_days=keep_audit,
+        support_address=support_address,
     )
     asyncio.run(serve_console(settings))
 

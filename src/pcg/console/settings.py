@@ -40,6 +40,8 @@ class Settings:
     keep_events_days: int = KEEP_EVENTS_DAYS
     keep_audit_days: int = 0
     """0: for ever"""
+    support_address: str | None = None
+    """where people shall send log bundles; shown beside each"""
     admin_email: str | None = None
     admin_password: str | None = field(default=None, repr=False)
 
@@ -58,6 +60,7 @@ class Settings:
         artifact_mirror: str | None = None,
         keep_events_days: int = KEEP_EVENTS_DAYS,
         keep_audit_days: int = 0,
+        support_address: str | None = None,
     ) -> Settings:
         """Raises InvalidInput with the option named. The first administrator comes from the environment."""
         host, port = _listen(listen)
@@ -81,6 +84,7 @@ class Settings:
             artifact_mirror=_mirror(artifact_mirror) if artifact_mirror else None,
             keep_events_days=keep_events_days,
             keep_audit_days=keep_audit_days,
+            support_address=support_address or None,
             admin_email=os.environ.get("PCG_ADMIN_EMAIL"),
             admin_password=os.environ.get("PCG_ADMIN_PASSWORD"),
         )

@@ -39,13 +39,15 @@ class Registration(Record):
 
 
 class StateDirectory:
-    """`--state DIR`: keys.json, registration.json, gateway.db, artifacts/, jet/token, jet/ca.pem, lock; and for those
-    who look on alive.json (`signs_of_life.py`) and monitor/ (the installer's own page)."""
+    """`--state DIR`: keys.json, registration.json, gateway.db, artifacts/, bundle/, jet/token, jet/ca.pem, lock; and
+    for those who look on alive.json (`signs_of_life.py`) and monitor/ (the installer's own page)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.database = path / "gateway.db"
         self.artifacts = path / "artifacts"
+        self.bundle = path / "bundle"
+        self.bundle_findings = self.bundle / "findings.json"
         self.jet_token = path / "jet" / "token"
         self.jet_ca = path / "jet" / "ca.pem"
         self._keys = path / "keys.json"
@@ -76,11 +78,17 @@ class StateDirectory:
 
     def keys(self) -> GatewayKeys:
         """The gateway's keys, made at the first call and durable before they are returned."""
-        document = self._read(self._keys)
-        if document is None:
+        keys = self.known_keys()
+        if keys is None:
             keys = GatewayKeys.generate()
             self._write(self._keys, json.dumps(keys.to_json()))
-            return keys
+        return keys
+
+    def known_keys(self) -> GatewayKeys | None:
+        """None before the first start, or after a wipe."""
+        document = self._read(self._keys)
+        if document is None:
+            return None
         try:
             return GatewayKeys.from_json(json.loads(document))
         except (KeyError, TypeError, AttributeError, ValueError, ProtocolError) as error:
@@ -123,7 +131,8 @@ class StateDirectory:
         ours = (self._keys, self._registration, self.jet_token, self.jet_ca, self.path / "alive.json")
         for path in (*ours, *self.path.glob("gateway.db*")):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.artifacts, ignore_errors=True)
+        for folder in (self.artifacts, self.bundle):
+            shutil.rmtree(folder, ignore_errors=True)
         self._wiping.replace(self._deleted)
         _sync_directory(self.path)
 
