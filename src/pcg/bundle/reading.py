@@ -5,12 +5,13 @@ What could not be read is part of the answer; nothing that was there and not und
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from pcg.bundle.limits import Budget, LimitReached, Limits
+from pcg.bundle.manifest import is_document
 from pcg.bundle.members import Member, MemberReader, Unread
 from pcg.bundle.text import text_blocks
 from pcg.diagnosis.log_engine import LogVerdict, judge, log_rules
@@ -31,14 +32,25 @@ class LogReading:
     """as many again are not listed"""
 
 
-def read_logs(path: Path, now: datetime, limits: Limits | None = None) -> LogReading:
-    """Raises InvalidInput when nothing at all can be read there."""
+def read_logs(
+    path: Path,
+    now: datetime,
+    limits: Limits | None = None,
+    document: Callable[[Member], None] = lambda member: None,
+) -> LogReading:
+    """`document` is handed what the gateway told about itself, which is no log.
+
+    Raises InvalidInput when no log line can be read there.
+    """
     budget, unread = Budget(limits or Limits()), Unread()
     rules = log_rules()
     scanner = LogScanner(rules, now)
     reader = MemberReader(path, budget, unread)
     try:
         for member in reader.members():
+            if is_document(member.name):
+                document(member)  # it speaks of failures, and is no log
+                continue
             _scan(member, scanner, budget.limits, unread)
     except LimitReached as reached:
         unread.add(path.name, reached.what, incomplete=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pcg.clock import Clock
 from pcg.errors import AskPerson, Busy, GiveUp, PcgError, TryAgain
+from pcg.model.problems import problem_at
 from pcg.model.records import Problem
 from pcg.wire.frames import MAXIMUM_FRAME_BYTES, Request, Response
 
@@ -98,17 +99,7 @@ class Requests:
 
 
 def problem_of(error: PcgError, clock: Clock) -> Problem:
-    """Cut to the bounds of a Problem, so that telling an error can never fail."""
-    return Problem(
-        reason=error.reason[:64],
-        what=error.what[:4096],
-        evidence=[item[:2048] for item in error.evidence[:32]],
-        cause=error.cause[:4096],
-        remedy=[item[:2048] for item in error.remedy[:16]],
-        link=error.link[:512],
-        fields={name: value[:2048] for name, value in list(error.fields.items())[:64]},
-        at=clock.now(),
-    )
+    return problem_at(error, clock.now())
 
 
 def _unforeseen(request: Request, error: Exception) -> PcgError:
