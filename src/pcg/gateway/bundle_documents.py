@@ -12,7 +12,7 @@ import json
 import socket
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pcg.bundle.sources import Document
 from pcg.errors import PcgError
 from pcg.gateway.identity import StateDirectory
 from pcg.gateway.own_findings import read_findings
+from pcg.gateway.store_reading import looking_into
 from pcg.sealing.boxes import open_credentials
 
 _MOST_EVENTS = 20_000
@@ -36,7 +37,7 @@ def documents_of_state(state: Path) -> list[Document]:
 
     def ask(question: Callable[[sqlite3.Connection], Any]) -> Callable[[], Any]:
         async def answer() -> Any:
-            with closing(_opened(database)) as connection:
+            with looking_into(database) as connection:
                 return question(connection)
 
         return answer
@@ -65,7 +66,7 @@ def secrets_of_state(state: Path) -> list[str]:
     if keys is None:
         return found
     found += list(keys.to_json().values())
-    with suppress(PcgError, sqlite3.Error, ValueError), closing(_opened(directory.database)) as connection:
+    with suppress(PcgError, OSError, sqlite3.Error, ValueError), looking_into(directory.database) as connection:
         sealed = (_remembered(connection, "desired") or {}).get("credentials")
         if sealed:
             found.append(open_credentials(keys.opening, str(sealed["ciphertext"])).password)
@@ -74,10 +75,6 @@ def secrets_of_state(state: Path) -> list[str]:
 
 def names_of_this_machine() -> list[str]:
     return list(dict.fromkeys([socket.gethostname(), socket.getfqdn()]))
-
-
-def _opened(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _remembered(connection: sqlite3.Connection, key: str) -> Any:

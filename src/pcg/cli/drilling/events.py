@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 from pcg.cli.client import ConsoleClient
+from pcg.gateway.store_reading import looking_into
 
 
 async def nothing_lost(state: Path, console: ConsoleClient, gateway_id: str) -> bool:
     """`state` is the installer's. Its outbox numbers the events of each of its writers without a gap, and the console
     has every one of them.
     """
-    with closing(sqlite3.connect(f"file:{state / 'gateway.db'}?mode=ro", uri=True)) as database:
+    with looking_into(state / "gateway.db") as database:
         rows = database.execute("SELECT writer, number, event FROM outbox ORDER BY writer, number").fetchall()
     numbers: dict[str, list[int]] = {}
     for writer, number, _ in rows:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import quote
 
 from pydantic import ValidationError
 
 from pcg.gateway.bootstrap_steps import BootstrapReport
 from pcg.gateway.identity import Registration
 from pcg.gateway.kept_events import read_event
+from pcg.gateway.memory import SavedSteps
 from pcg.gateway.signs_of_life import (
     BEAT_SECONDS,
     Alive,
@@ -25,8 +25,9 @@ from pcg.gateway.signs_of_life import (
     process_mark,
     read_alive,
 )
+from pcg.gateway.store_reading import looking_into
 from pcg.model.desired import DesiredState
-from pcg.model.records import Event, Problem, Record, StepReport
+from pcg.model.records import Event, Problem, StepReport
 from pcg.model.states import StepName
 
 EVENTS_SHOWN = 50
@@ -34,7 +35,6 @@ EVENTS_SHOWN = 50
 SILENT_AFTER = timedelta(seconds=6 * BEAT_SECONDS)
 """without a beat: the process does not answer any more"""
 
-_LOCKED_SECONDS = 1.0
 _OF_A_REGISTRATION = 64 * 1024
 
 
@@ -68,13 +68,6 @@ class Seen:
     @property
     def ended(self) -> Problem | None:
         return self.alive.ended if self.alive is not None and self.life is Life.ENDED else None
-
-
-class _Steps(Record):
-    """As `memory.py` writes them."""
-
-    generation: int
-    steps: list[StepReport]
 
 
 def look(state: Path, now: datetime | None = None) -> Seen:
@@ -132,32 +125,23 @@ def _read_database(path: Path, seen: Seen) -> list[StepReport] | None:
         if seen.life is not Life.NEVER and not seen.deleted:
             seen.troubles.append(f"{path.name} is not there")
         return None
-    # Without a journal beside it nobody has it open, and SQLite would make one just to read.
-    alone = not path.with_name(f"{path.name}-wal").exists()
-    name = f"file:{quote(str(path.absolute()))}?mode=ro" + ("&immutable=1" if alone else "")
-    try:
-        database = sqlite3.connect(name, uri=True, timeout=_LOCKED_SECONDS, isolation_level=None)
-    except sqlite3.Error as error:
-        seen.troubles.append(f"{path.name} cannot be opened: {error}")
-        return None
     steps = None
     try:
-        database.execute("PRAGMA query_only = ON")
-        memory = dict(database.execute("SELECT key, value FROM memory WHERE key IN ('steps', 'desired')").fetchall())
-        if "steps" in memory:
-            steps = _Steps.model_validate_json(memory["steps"]).steps
-        if "desired" in memory:
-            seen.desired = DesiredState.model_validate_json(memory["desired"])
-        rows = database.execute("SELECT event FROM outbox ORDER BY position DESC LIMIT ?", (EVENTS_SHOWN,))
-        seen.events = [read_event(str(row[0])) for row in rows]
-        (seen.waiting,) = database.execute(
-            "SELECT count(*) FROM outbox LEFT JOIN acknowledged USING (writer)"
-            " WHERE outbox.number > ifnull(acknowledged.number, 0)"
-        ).fetchone()
-    except (sqlite3.Error, ValueError) as error:
+        with looking_into(path) as database:
+            rows = database.execute("SELECT key, value FROM memory WHERE key IN ('steps', 'desired')")
+            memory = dict(rows.fetchall())
+            if "steps" in memory:
+                steps = SavedSteps.model_validate_json(memory["steps"]).steps
+            if "desired" in memory:
+                seen.desired = DesiredState.model_validate_json(memory["desired"])
+            rows = database.execute("SELECT event FROM outbox ORDER BY position DESC LIMIT ?", (EVENTS_SHOWN,))
+            seen.events = [read_event(str(row[0])) for row in rows]
+            (seen.waiting,) = database.execute(
+                "SELECT count(*) FROM outbox LEFT JOIN acknowledged USING (writer)"
+                " WHERE outbox.number > ifnull(acknowledged.number, 0)"
+            ).fetchone()
+    except (OSError, sqlite3.Error, ValueError) as error:
         seen.troubles.append(f"{path.name} cannot be read now: {_short(error)}")
-    finally:
-        database.close()
     return steps
 
 
