@@ -94,6 +94,9 @@ func (v *vcenter) makeClone(
 	created := time.Now()
 	made.Config.CreateDate = &created
 	announce(made)
+	if fault := v.tellCloned(made, source); fault != nil {
+		return nil, fault
+	}
 	if request.Spec.Template {
 		_, err = methods.MarkAsTemplate(context.Background(), v.service, &types.MarkAsTemplate{This: made.Self})
 	} else if request.Spec.PowerOn {

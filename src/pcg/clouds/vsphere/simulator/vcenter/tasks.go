@@ -68,11 +68,11 @@ func (v *vcenter) start(user string, w work) (types.ManagedObjectReference, int3
 	v.update(task, map[string]interface{}{
 		"info.state": types.TaskInfoStateRunning, "info.startTime": time.Now(), "info.progress": int32(0),
 	})
-	go v.run(task, w)
+	go v.run(task, w, user, chain)
 	return task.Self, chain
 }
 
-func (v *vcenter) run(task *simulator.Task, w work) {
+func (v *vcenter) run(task *simulator.Task, w work, user string, chain int32) {
 	if w.end != nil {
 		defer w.end()
 	}
@@ -89,7 +89,9 @@ func (v *vcenter) run(task *simulator.Task, w work) {
 	if fault == nil {
 		v.pass(task, w.method)
 		v.inventory.Lock()
+		last := v.lastEvent()
 		result, fault = w.finish()
+		v.sign(last, user, chain)
 		v.inventory.Unlock()
 	}
 	changes := map[string]interface{}{"info.completeTime": time.Now(), "info.progress": int32(100)}
@@ -192,20 +194,17 @@ func (v *vcenter) outcome(inner types.ManagedObjectReference, err error) (types.
 	return task.Info.Result, nil
 }
 
-// queryEvents answers what happened in one task's chain of events; everything else is the simulator's.
-func (v *vcenter) queryEvents(request *types.QueryEvents) *answer {
-	if request.Filter.EventChainId == 0 {
-		return nil
-	}
-	v.tasks.mutex.Lock()
-	defer v.tasks.mutex.Unlock()
+// eventsOfChain are those that tie a running task to what it will make.
+func (l *taskLog) eventsOfChain(chain int32) []types.BaseEvent {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
 	var found []types.BaseEvent
-	for _, event := range v.tasks.events {
-		if event.GetEvent().ChainId == request.Filter.EventChainId {
+	for _, event := range l.events {
+		if event.GetEvent().ChainId == chain {
 			found = append(found, event)
 		}
 	}
-	return respond(&types.QueryEventsResponse{Returnval: found})
+	return found
 }
 
 func machine(ref types.ManagedObjectReference) *simulator.VirtualMachine {
