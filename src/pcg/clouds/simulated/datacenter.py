@@ -394,6 +394,7 @@ class DataCenter:
             self.state.put("made", "strangers", {})
 
     def _log(self, kind: str, machine: Machine, user: str = ADMINISTRATOR) -> None:
+        self.calls[f"{kind} by hand"] += user == ADMINISTRATOR
         self.events.write(self.clock.now().timestamp(), kind, user, machine)
 
     def _keep_leases(self, leases: Mapping[str, str]) -> None:
