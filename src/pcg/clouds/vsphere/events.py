@@ -20,7 +20,7 @@ SAME_ACT = timedelta(minutes=5)
 """a shutdown is told in two events, of which only one may name the account"""
 MOST_EVENTS = 500
 """vCenter answers the newest; it accepts 1,000 at most"""
-LONGEST_TEXT = 300
+LONGEST_NAME, LONGEST_TEXT = 256, 300
 
 _EVENTS = {
     ChangeKind.REMOVED: ["VmRemovedEvent"],
@@ -71,7 +71,7 @@ def _changes_size(change: Any, wanted: tuple[int, int] | None) -> bool:
 
 
 def _change(session: VsphereSession, event: Any) -> MachineChange:
-    user = event.userName or ""
+    user = (event.userName or "")[:LONGEST_NAME]
     return MachineChange(
         event=type(event).__name__.rsplit(".", 1)[-1],
         at=event.createdTime.astimezone(UTC),

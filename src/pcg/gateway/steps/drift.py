@@ -22,6 +22,9 @@ from pcg.model.states import Severity
 ASKING_SECONDS = 20.0
 """for who did it: mending never waits longer for that"""
 
+MOST_COPIES = 8
+"""that are told and asked about: a folder full of them must not hold the gateway up"""
+
 _log = logging.getLogger(__name__)
 
 _KINDS = {
@@ -61,7 +64,8 @@ async def notice_reconfigured(situation: Situation, slot: Slot, machine: Observe
 
 
 async def notice_copies(situation: Situation, copies: Sequence[ObservedMachine]) -> None:
-    """Told once an incarnation each; shown as long as they are there."""
+    """Told once an incarnation each; shown as long as they are there. Of very many, the oldest stand for all."""
+    copies = copies[:MOST_COPIES]
     drifts = situation.cluster.drifts
     there = {copy.id for copy in copies}
     _keep(situation, [drift for drift in drifts if drift.cause is not DriftCause.COPIED or drift.id in there])

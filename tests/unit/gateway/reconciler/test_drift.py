@@ -14,7 +14,7 @@ from pcg.diagnosis.facts import Facts
 from pcg.errors import PermissionMissing, Unreachable
 from pcg.gateway.memory import Slot
 from pcg.gateway.reconciler import Reconciler
-from pcg.gateway.steps.drift import ASKING_SECONDS, notice_copies
+from pcg.gateway.steps.drift import ASKING_SECONDS, MOST_COPIES, notice_copies
 from pcg.gateway.steps.machines import machines
 from pcg.model.drift import Drift
 from pcg.model.naming import MARK_MADE_FROM
@@ -154,6 +154,13 @@ async def test_a_copy_is_told_once_and_shown_as_long_as_it_is_there() -> None:
     assert [drift.user for drift in drifts_of(made)] == ["bob"]
     await notice_copies(made.situation, [])
     assert drifts_of(made) == []
+
+
+async def test_a_folder_full_of_copies_is_told_by_the_first_of_them() -> None:
+    made = situation(DOCUMENT, up(), machines=(machine(1, address=OURS),), formed=True)
+    copies = [machine(1, id=f"vm-{number}", name=f"copy-{number}", instance="another") for number in range(100)]
+    await notice_copies(made.situation, copies)
+    assert len(made.cloud.asked_who) == len(made.told) == len(drifts_of(made)) == MOST_COPIES
 
 
 def drifted(reconciler: Reconciler) -> list[str]:
