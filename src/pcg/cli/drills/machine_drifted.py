@@ -10,8 +10,6 @@ from pcg.model.made_from import parse_made_from
 from pcg.model.naming import MARK_MACHINE, MARK_MADE_FROM
 
 _COPY = "copy-of-"
-_SPEED = 10.0
-"""mending is to last longer than the time between two looks"""
 
 
 async def _ours(scene: Scene, *, copy: bool = False) -> list[str]:
@@ -62,7 +60,7 @@ def _counted(kind: str) -> Callable[[Scene], Awaitable[int]]:
 
 
 def _drill(cause: str, act: Act, nodes: int = 1) -> Drill:
-    return Drill(cause, Kind.CLOUD, act, when=Stage.RUNNING, nodes=nodes, speed=_SPEED)
+    return Drill(cause, Kind.CLOUD, act, when=Stage.RUNNING, nodes=nodes)
 
 
 DRILLS = (
