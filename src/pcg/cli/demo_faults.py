@@ -49,6 +49,10 @@ class Lab:
     async def power_off(self, machine_id: str) -> None:
         await self._call("POST", f"machines/{machine_id}/power-off")
 
+    async def reconfigure(self, machine_id: str, cpus: int, memory: int) -> None:
+        """`memory` in GiB."""
+        await self._call("POST", f"machines/{machine_id}/reconfigure", {"cpus": cpus, "memory": memory})
+
     async def remove(self, machine_id: str) -> None:
         await self._call("DELETE", f"machines/{machine_id}")
 

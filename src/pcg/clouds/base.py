@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pcg.model.configuration import Configuration, CustomSize, Placement
 from pcg.model.made_from import MadeFrom, parse_made_from
@@ -110,6 +111,33 @@ class CloudTask:
     """percent"""
     error: Exception | None = None
     """a PcgError when failed"""
+
+
+class ChangeKind(StrEnum):
+    """What somebody may do to a machine of ours in the cloud's own client."""
+
+    REMOVED = "removed"
+    POWERED_OFF = "powered-off"
+    RECONFIGURED = "reconfigured"
+    """CPU or memory"""
+    COPIED = "copied"
+    """asked of the copy, not of what was copied"""
+
+
+@dataclass(frozen=True)
+class MachineChange:
+    """One entry of the cloud's own event log."""
+
+    event: str
+    """the vendor's name of the event, for example VmRemovedEvent"""
+    at: datetime
+    """by the cloud's own clock"""
+    user: str
+    """as the cloud spells the account; empty when it names none, as when a guest shuts itself down"""
+    text: str = ""
+    """the vendor's own words"""
+    by_own_account: bool = False
+    """the account is the gateway's: somebody else uses it too"""
 
 
 @dataclass(frozen=True)
@@ -218,6 +246,17 @@ class Connection(Protocol):
     async def wait_for_change(self, gateway_id: str, timeout: float) -> bool:
         """Return True as soon as anything about our machines or tasks changed since the last `list_machines` of this
         connection, False after `timeout` seconds. Costs no bulk read where the vendor pushes."""
+        ...
+
+
+@runtime_checkable
+class TellsWhoChanged(Protocol):
+    """What a connection has beyond `Connection` when its cloud keeps a log of who did what."""
+
+    async def who_changed(self, kind: ChangeKind, machine_id: str, name: str) -> MachineChange | None:
+        """The newest such change of the last days; None when the log tells of none. The gateway's own mending is no
+        such change. `machine_id` may be empty where it was never seen and the machine is gone: then the name decides.
+        Raises a PcgError, for example for want of a privilege: then nobody can tell."""
         ...
 
 

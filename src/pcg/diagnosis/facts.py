@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pcg.diagnosis.probes.answer import ProbeAnswer
+from pcg.model.drift import Drift
 from pcg.model.records import Evidence, Finding, GatewayStatus, Problem, StepReport
 from pcg.model.states import Severity, StepName, StepState
 
@@ -66,6 +67,8 @@ class Facts:
     status: GatewayStatus
     jets: Sequence[JetFact] = ()
     way: WayFact | None = None
+    drifts: Sequence[Drift] = ()
+    """what others did to machines and is not mended yet"""
     probes: Sequence[ProbeAnswer] = ()
     """what was asked just now; none while the gateway looks at its own status"""
     installer: InstallerFact | None = None

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from pcg.gateway.address_pool import AddressBook
 from pcg.gateway.store import GatewayStore
 from pcg.model.desired import DesiredState
+from pcg.model.drift import Drift
 from pcg.model.naming import machine_mark
 from pcg.model.records import StepReport
 from pcg.model.states import StepName
@@ -31,6 +32,8 @@ class Slot(BaseModel):
     """how far it was seen to come; each change is told in an event"""
     task: str | None = None
     """the vendor's task in flight"""
+    machine: str = ""
+    """the cloud's own id of its machine, as last seen: of one that is gone its event log knows that"""
     replaces: int | None = None
     """ordinal of the slot whose machine leaves once this one has joined (`steps.replacements`)"""
 
@@ -53,6 +56,8 @@ class ClusterMemory(BaseModel):
     """what its first machine was made with and can never change (`model.cluster_changes.fixed_parts`)"""
     settled: str = ""
     """the machines (as a fingerprint) for which everything was found done"""
+    drifts: list[Drift] = Field(default_factory=list)
+    """what others did to our machines and is not mended yet"""
     told: list[str] = Field(default_factory=list)
     """one-time events, by key"""
 

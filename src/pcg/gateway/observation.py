@@ -16,6 +16,7 @@ from pcg.clock import Clock
 from pcg.diagnosis.facts import Facts, JetFact, WayFact
 from pcg.errors import PcgError
 from pcg.gateway.open_findings import OpenFindings
+from pcg.model.drift import Drift
 from pcg.model.records import Finding, GatewayStatus
 
 KEEP_SECONDS = 0.2
@@ -39,6 +40,8 @@ class Reconciling(Protocol):
     """The part of the reconciler that is looked at."""
 
     def status(self) -> GatewayStatus: ...
+
+    def drifts(self) -> Sequence[Drift]: ...
 
     async def wait_status_changed(self, revision: int) -> int: ...
 
@@ -91,7 +94,13 @@ class Observation:
 
     def status(self) -> GatewayStatus:
         observed = self._reconciler.status()
-        facts = Facts(now=self._clock.now(), status=observed, jets=self._jets(), way=self._way())
+        facts = Facts(
+            now=self._clock.now(),
+            status=observed,
+            jets=self._jets(),
+            way=self._way(),
+            drifts=self._reconciler.drifts(),
+        )
         self._findings = self._diagnose(facts, [*self._findings, *self._opened.findings])
         # What the reconciler found itself stays; the bound is that of GatewayStatus.
         return self._more(observed.model_copy(update={"findings": [*observed.findings, *self._findings][:64]}))

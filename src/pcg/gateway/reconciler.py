@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -28,6 +28,7 @@ from pcg.gateway.memory import ClusterMemory, Memory
 from pcg.gateway.rest import LOOK_AGAIN_SECONDS, UNTIL_NEWS, Rest, in_proportion, until_due
 from pcg.gateway.status import compose_status
 from pcg.gateway.steps import order
+from pcg.gateway.steps.drift import notice_copies
 from pcg.gateway.steps.outcome import Done, Failed, JetEndpoint, Outcome, Situation, Wait
 from pcg.gateway.steps.validate_configuration import opened_credentials
 from pcg.gateway.steps_ledger import Ledger
@@ -35,6 +36,7 @@ from pcg.gateway.store import GatewayStore
 from pcg.model.address_plan import pool_of
 from pcg.model.configuration import CloudKind, Configuration
 from pcg.model.desired import DesiredState
+from pcg.model.drift import Drift
 from pcg.model.naming import machine_name, parse_machine_mark
 from pcg.model.records import Event, GatewayStatus
 from pcg.model.states import Severity, StepName
@@ -125,6 +127,11 @@ class Reconciler:
             cleaning_since=self._cleaner.since,
             lost_since=self._lost_since,
         )
+
+    def drifts(self) -> Sequence[Drift]:
+        """What others did to the machines of a wanted cluster and is not mended yet."""
+        desired = self._memory.desired
+        return list(self._memory.cluster.drifts) if desired is not None and desired.mode == "run" else []
 
     async def wait_status_changed(self, revision: int) -> int:
         """The present revision, once it is above the given one."""
@@ -312,9 +319,7 @@ class Reconciler:
         making = {task.machine_name for task in situation.unfinished if task.kind == "create"}
         self._addresses.look(observed, making, pool_of(situation.configuration.network))
         self._observed, twins, copies = split(observed)
-        for copy in copies:
-            message = "Someone else's copy of a machine of ours: it is left alone."
-            situation.tell_once(f"copy {copy.id}", "MachineCopied", message, machine=copy.name)
+        await notice_copies(situation, copies)
         for twin in twins:
             message = "Two machines have one mark: the younger is removed."
             situation.tell_once(f"twin {twin.id}", "MachineTwin", message, machine=twin.name)
@@ -387,6 +392,7 @@ class Reconciler:
             cluster=self._memory.cluster,
             addresses=self._addresses,
             tell=self._tell,
+            show=self._tell_status,
         )
 
 

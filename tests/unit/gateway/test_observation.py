@@ -15,6 +15,7 @@ from pcg.errors import TryAgain
 from pcg.gateway.observation import Observation
 from pcg.gateway.open_findings import OpenFindings
 from pcg.gateway.store import GatewayStore
+from pcg.model.drift import Drift
 from pcg.model.records import Finding, GatewayStatus
 from pcg.model.states import Severity
 
@@ -28,6 +29,9 @@ class Reconciler:
 
     def status(self) -> GatewayStatus:
         return GatewayStatus(generation=self.generation, incarnation=1)
+
+    def drifts(self) -> list[Drift]:
+        return []
 
     async def wait_status_changed(self, revision: int) -> int:
         while self.generation <= revision:

@@ -55,6 +55,10 @@ class Laboratory(Faulty, Protocol):
 
     async def power_off(self, machine_id: str) -> None: ...
 
+    async def reconfigure(self, machine_id: str, cpus: int, memory: int) -> None:
+        """As a person does it, also while it runs; `memory` in GiB."""
+        ...
+
     async def remove(self, machine_id: str) -> None: ...
 
     async def touch(self) -> None:
@@ -68,6 +72,11 @@ class _Switch(BaseModel):
 
 class _Stranger(BaseModel):
     name: str = Field(min_length=1, max_length=80)
+
+
+class _Size(BaseModel):
+    cpus: int = Field(ge=1, le=128)
+    memory: int = Field(ge=1, le=1024)
 
 
 def control_application(laboratory: Laboratory, key: str, edge: Faulty | None = None) -> ASGIApp:
@@ -106,6 +115,11 @@ def control_application(laboratory: Laboratory, key: str, edge: Faulty | None = 
         await laboratory.power_off(request.path_params["id"])
         return Response(status_code=204)
 
+    async def reconfigure(request: Request) -> Response:
+        size = _Size.model_validate_json(await request.body())
+        await laboratory.reconfigure(request.path_params["id"], size.cpus, size.memory)
+        return Response(status_code=204)
+
     async def remove(request: Request) -> Response:
         await laboratory.remove(request.path_params["id"])
         return Response(status_code=204)
@@ -124,6 +138,7 @@ def control_application(laboratory: Laboratory, key: str, edge: Faulty | None = 
         Route("/lab/machines", add_stranger, methods=["POST"]),
         Route("/lab/machines/{id}/clone", copy, methods=["POST"]),
         Route("/lab/machines/{id}/power-off", power_off, methods=["POST"]),
+        Route("/lab/machines/{id}/reconfigure", reconfigure, methods=["POST"]),
         Route("/lab/machines/{id}", remove, methods=["DELETE"]),
         Route("/lab/touch", touch, methods=["POST"]),
     ]

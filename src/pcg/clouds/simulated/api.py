@@ -19,7 +19,14 @@ from starlette.routing import Route
 
 from pcg.clouds.simulated.datacenter import DataCenter
 from pcg.clouds.simulated.refusals import STATUS, Refusal
-from pcg.clouds.simulated.requests import ImageRequest, LoginRequest, MachineRequest, OverviewRequest, TemplateRequest
+from pcg.clouds.simulated.requests import (
+    ImageRequest,
+    LoginRequest,
+    MachineRequest,
+    OverviewRequest,
+    StartRequest,
+    TemplateRequest,
+)
 
 LONGEST_WAIT = 300.0
 """seconds that one wait for changes may last"""
@@ -96,13 +103,19 @@ def api_application(center: DataCenter, sessions: Sessions) -> Starlette:
         return center.create_machine(MachineRequest.model_validate_json(await _body(request)))
 
     async def start_machine(request: Request) -> Any:
-        return center.start_machine(request.path_params["id"])
+        size = StartRequest.model_validate_json(await _body(request) or b"{}")
+        return center.start_machine(request.path_params["id"], size)
 
     async def delete_machine(request: Request) -> Any:
         return center.delete_machine(request.path_params["id"], request.query_params.get("instance", ""))
 
     async def clear_user_data(request: Request) -> Any:
         return center.clear_user_data(request.path_params["id"], request.query_params.get("instance", ""))
+
+    async def events(request: Request) -> Any:
+        values = request.query_params
+        found = center.events.about(values.get("kind", ""), values.get("machine", ""), values.get("name", ""))
+        return {"events": found}
 
     async def tasks(request: Request) -> Any:
         return {"tasks": center.list_tasks(request.query_params.get("gateway", ""))}
@@ -132,6 +145,7 @@ def api_application(center: DataCenter, sessions: Sessions) -> Starlette:
             Route("/api/machines/{id}/start", inside(start_machine), methods=["POST"]),
             Route("/api/machines/{id}", inside(delete_machine), methods=["DELETE"]),
             Route("/api/machines/{id}/user-data", inside(clear_user_data), methods=["DELETE"]),
+            Route("/api/events", inside(events), methods=["GET"]),
             Route("/api/tasks", inside(tasks), methods=["GET"]),
             Route("/api/tasks/{id}", inside(task), methods=["GET"]),
             Route("/api/changes", inside(changes), methods=["GET"]),

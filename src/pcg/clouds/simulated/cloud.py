@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from pcg.clouds.base import (
+    ChangeKind,
     Check,
     CloudTask,
     Connection,
     Inventory,
     Login,
+    MachineChange,
     MachineSpec,
     ObservedMachine,
     PowerState,
@@ -121,7 +124,9 @@ class SimulatedConnection:
         return self._task(await self._api.post("/api/machines", request))
 
     async def start_machine(self, machine: ObservedMachine) -> CloudTask:
-        task = await self._api.post(f"/api/machines/{machine.id}/start", None)
+        wanted = machine.made_from
+        size = {"cpus": wanted.cpus, "memory": wanted.memory} if wanted else {}
+        task = await self._api.post(f"/api/machines/{machine.id}/start", size)
         return self._task(task) if task else CloudTask(_DONE, TaskState.DONE, "start", machine.name)
 
     async def clear_user_data(self, machine: ObservedMachine) -> CloudTask:
@@ -154,6 +159,18 @@ class SimulatedConnection:
             "/api/changes", patience=timeout, gateway=gateway_id, after=str(after), timeout=str(timeout)
         )
         return bool(answer["revision"] != after)
+
+    async def who_changed(self, kind: ChangeKind, machine_id: str, name: str) -> MachineChange | None:
+        answer = await self._api.get("/api/events", kind=str(kind), machine=machine_id, name=name)
+        if not answer["events"]:
+            return None
+        event = answer["events"][-1]
+        return MachineChange(
+            event=f"machine-{event['kind']}",
+            at=datetime.fromtimestamp(event["at"], UTC),
+            user=event["user"],
+            by_own_account=event["user"] == self._api.account,
+        )
 
     def _task(self, told: dict[str, Any]) -> CloudTask:
         error = translate(Refusal.of(told["error"]), self._api.address, self._api.account) if told["error"] else None

@@ -16,6 +16,7 @@ from pcg.clock import Clock
 from pcg.clouds.lab.dhcp import DhcpScope, DhcpServer
 from pcg.clouds.simulated import permissions as privilege
 from pcg.clouds.simulated.durations import Durations
+from pcg.clouds.simulated.events import ADMINISTRATOR, EventLog
 from pcg.clouds.simulated.images import Gate, ImageFetcher
 from pcg.clouds.simulated.inventory import (
     CLUSTER,
@@ -35,7 +36,7 @@ from pcg.clouds.simulated.machines import Machine, Machines, new_id, new_mac
 from pcg.clouds.simulated.news import News
 from pcg.clouds.simulated.permissions import Permissions
 from pcg.clouds.simulated.refusals import Refusal
-from pcg.clouds.simulated.requests import MachineRequest, TemplateRequest
+from pcg.clouds.simulated.requests import AS_IT_IS, MachineRequest, StartRequest, TemplateRequest
 from pcg.clouds.simulated.state import State
 from pcg.clouds.simulated.tasks import Task, Tasks
 from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE
@@ -67,6 +68,7 @@ class DataCenter:
         """of the API, by what was asked"""
         self.machines = Machines(state)
         self.permissions = Permissions(state, account)
+        self.events = EventLog(state)
         self.dhcp = DhcpServer(scope, state.get(_LEASES, NETWORK), self._keep_leases)
         self.news = News(int(clock.now().timestamp() * 1000))
         self._fetcher = fetcher
@@ -200,12 +202,13 @@ class DataCenter:
             self.tasks.begin("create", request.name, owner, self._durations.clone / self.speed, document)
         )
 
-    def start_machine(self, machine_id: str) -> dict[str, Any] | None:
+    def start_machine(self, machine_id: str, size: StartRequest = AS_IT_IS) -> dict[str, Any] | None:
         """None when it runs already. Changes nothing twice: a start under way is answered again."""
         machine = self.machines.get(machine_id)
         self.permissions.demand((privilege.POWER_ON, Place(machine.folder, "", "", "").folder_path))
         if machine.powered_on:
             return None
+        self.machines.change(machine_id, cpus=size.cpus or machine.cpus, memory=size.memory or machine.memory)
         return self._once("start", machine, self._durations.power_on)
 
     def clear_user_data(self, machine_id: str, instance: str) -> dict[str, Any] | None:
@@ -246,15 +249,25 @@ class DataCenter:
         size = (source.cpus, source.memory, source.disk)
         name = f"copy-of-{source.name}"
         made = self._new(name, str(uuid.uuid4()), place, size, source.marks)
+        self._log("copied", made)
         return self._put(made, user_data=source.user_data, meta_data=source.meta_data)
 
     def power_off(self, machine_id: str) -> None:
-        self._switched(self.machines.get(machine_id), False)
+        machine = self.machines.get(machine_id)
+        self._log("powered-off", machine)
+        self._switched(machine, False)
 
-    def remove(self, machine_id: str) -> None:
+    def reconfigure(self, machine_id: str, cpus: int, memory: int) -> None:
+        """At once; `memory` in GiB."""
+        machine = self.machines.change(machine_id, cpus=cpus, memory=memory)
+        self._log("reconfigured", machine)
+        self.news.changed(machine.owner)
+
+    def remove(self, machine_id: str, user: str = ADMINISTRATOR) -> None:
         """At once, without a task; its lease ends with it."""
         machine = self.machines.get(machine_id)
         with self.state.transaction():
+            self._log("removed", machine, user)
             self.machines.remove(machine_id)
             self.dhcp.release([machine.mac])
         self.news.changed(machine.owner)
@@ -301,7 +314,7 @@ class DataCenter:
         if machine is not None:
             for file in machine.foreign_disks:
                 self.state.put("disk", file, {})
-            self.remove(machine.id)
+            self.remove(machine.id, self.permissions.account)
 
     async def _fetch(self, task: Task) -> None:
         await self._fetcher.fetch(task.request["url"], task.request["sha256"])
@@ -379,6 +392,10 @@ class DataCenter:
             for number, name in enumerate(STRANGERS):
                 self.add_stranger(name, powered_on=number == 0)
             self.state.put("made", "strangers", {})
+
+    def _log(self, kind: str, machine: Machine, user: str = ADMINISTRATOR) -> None:
+        self.calls[f"{kind} by hand"] += user == ADMINISTRATOR
+        self.events.write(self.clock.now().timestamp(), kind, user, machine)
 
     def _keep_leases(self, leases: Mapping[str, str]) -> None:
         self.state.put(_LEASES, NETWORK, leases)

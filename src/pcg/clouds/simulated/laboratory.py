@@ -58,6 +58,10 @@ class SimulatedLaboratory:
         self._known(machine_id)
         self._center.power_off(machine_id)
 
+    async def reconfigure(self, machine_id: str, cpus: int, memory: int) -> None:
+        self._known(machine_id)
+        self._center.reconfigure(machine_id, cpus, memory)
+
     async def remove(self, machine_id: str) -> None:
         self._known(machine_id)
         self._center.remove(machine_id)

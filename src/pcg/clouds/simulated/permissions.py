@@ -39,7 +39,7 @@ class Permissions:
     def __init__(self, state: State, account: str) -> None:
         self.denied = 0
         self._state = state
-        self._account = account
+        self.account = account
         if not state.all(_KIND):
             with state.transaction():
                 for path, privileges in LEAST.items():
@@ -71,8 +71,8 @@ class Permissions:
         """Pairs of privilege and object. Raises Refusal `no-permission` for the first that is missing."""
         for privilege, path in needs:
             if not self.has(privilege, path):
-                fields = {"privilege": privilege, "object": path, "account": self._account}
-                raise Refusal("no-permission", f"{self._account} lacks {privilege} on {path}.", fields)
+                fields = {"privilege": privilege, "object": path, "account": self.account}
+                raise Refusal("no-permission", f"{self.account} lacks {privilege} on {path}.", fields)
 
     def _key(self, path: str) -> str:
-        return f"{self._account} {path}"
+        return f"{self.account} {path}"

@@ -36,6 +36,16 @@ class TemplateRequest(ImageRequest):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
+class StartRequest(_Request):
+    """What the machine shall have when it runs, `memory` in GiB; as it is without."""
+
+    cpus: Annotated[int, Field(ge=1, le=128)] | None = None
+    memory: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+AS_IT_IS = StartRequest()
+
+
 class MachineRequest(_Request):
     """`memory` and `disk` in GiB."""
 

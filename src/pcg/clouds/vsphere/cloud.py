@@ -12,17 +12,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from pcg.clouds.base import (
+    ChangeKind,
     Check,
     CloudTask,
     Connection,
     Inventory,
     Login,
+    MachineChange,
     MachineSpec,
     ObservedMachine,
     TaskState,
     TemplateProgress,
 )
-from pcg.clouds.vsphere import capacity, inventory, machines, offered, privileges, templates
+from pcg.clouds.vsphere import capacity, events, inventory, machines, offered, privileges, templates
 from pcg.clouds.vsphere.changes import Changes
 from pcg.clouds.vsphere.images import Imports, import_check
 from pcg.clouds.vsphere.inventory import Place
@@ -154,6 +156,9 @@ class VsphereConnection:
         if gateway_id not in self._looked_everywhere:
             await self.list_machines(gateway_id)
         return await self._changes.wait(timeout)
+
+    async def who_changed(self, kind: ChangeKind, machine_id: str, name: str) -> MachineChange | None:
+        return await self._session.run(events.who_changed, self._session, kind, machine_id, name)
 
     async def end_waits(self) -> None:
         await self._changes.end()

@@ -87,7 +87,8 @@ def _of_fault(fault: Any, account: str, address: str, path_of: PathOf) -> PcgErr
     if isinstance(fault, vim.fault.NoPermission):
         return _permission(fault, account, fields, evidence, path_of)
     if isinstance(fault, vim.fault.InvalidLogin | vim.fault.InvalidLocale):
-        expired = kind == "PasswordExpired"
+        # The API 6.7 that we speak does not know the fault PasswordExpired: its words are all that comes through.
+        expired = kind == "PasswordExpired" or "expired" in (fault.msg or "").lower()
         return CredentialsRejected(
             f"The vCenter {address} does not accept the account {account}"
             + (": its password has expired." if expired else " or its password."),

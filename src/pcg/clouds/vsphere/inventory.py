@@ -108,6 +108,10 @@ def path_of(session: VsphereSession, managed_object: Any) -> str:
     return "/" + "/".join(reversed(names)) if names else moid(managed_object)
 
 
+MOST_NAMED = 10
+"""names that a message lists"""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """Something that a person may have named; `path` is relative to where names of its kind start."""
@@ -154,10 +158,18 @@ def choose(kind: str, field: str, wanted: str, candidates: Iterable[Candidate]) 
     raise NotFound(
         f"The {kind} {wanted} does not exist, or the account may not see it.",
         reason=f"{kind.replace(' ', '-')}-not-found",
-        evidence=[f"similar: {name}" for name in near] or [f"{len(known)} {kind}s are visible, none of a similar name"],
+        evidence=[f"similar: {name}" for name in near] or [_none_similar(kind, known)],
         remedy=["Correct the name, or give the account at least read-only access to it."],
         fields={"kind": kind, "name": wanted, "field": field, "near": ", ".join(near)},
     )
+
+
+def _none_similar(kind: str, known: Sequence[Candidate]) -> str:
+    """A few are named all the same: what is looked for may have been renamed."""
+    names = sorted({item.name for item in known})
+    if not names or len(names) > MOST_NAMED:
+        return f"{len(known)} {kind}s are visible, none of a similar name"
+    return f"visible, with other names: {', '.join(names)}"
 
 
 def datacenters(session: VsphereSession) -> list[Candidate]:

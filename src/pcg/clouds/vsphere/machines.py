@@ -198,14 +198,19 @@ def _fresh(session: VsphereSession, machine: ObservedMachine) -> Properties | No
     return item
 
 
-def _hardware_change(item: Properties) -> Any:
-    wanted = _settings(item).get(templates.HARDWARE_SETTING, "")
-    parts = wanted.split(",")
+def wanted_hardware(item: Properties) -> tuple[int, int] | None:
+    """CPUs and MiB of memory by its setting; None: nobody said what it should be."""
+    parts = _settings(item).get(templates.HARDWARE_SETTING, "").split(",")
     if len(parts) != 3 or not all(part.isdigit() for part in parts):
-        return None  # nobody said what it should be
-    cpus, memory = int(parts[0]), int(parts[1]) * 1024
-    if (item.get("config.hardware.numCPU"), item.get("config.hardware.memoryMB")) == (cpus, memory):
         return None
+    return int(parts[0]), int(parts[1]) * 1024
+
+
+def _hardware_change(item: Properties) -> Any:
+    wanted = wanted_hardware(item)
+    if wanted in (None, (item.get("config.hardware.numCPU"), item.get("config.hardware.memoryMB"))):
+        return None
+    cpus, memory = wanted
     return vim.vm.ConfigSpec(numCPUs=cpus, memoryMB=memory)
 
 

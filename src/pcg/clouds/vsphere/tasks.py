@@ -13,7 +13,7 @@ from pcg.clouds.base import CloudTask, TaskState
 from pcg.clouds.vsphere.inventory import Properties, moid, plain_name, read, read_one, traversal
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.vmomi import vim, vmodl
-from pcg.errors import PcgError
+from pcg.errors import PcgError, TryAgain
 
 _KINDS = {
     "VirtualMachine.clone": "create",
@@ -111,9 +111,20 @@ class Tasks:
 
     def _error(self, info: Properties) -> PcgError:
         fault = info.get("info.error") or vmodl.fault.SystemError(reason="the task failed")
-        error = self._session.translate(fault)
+        # Of a call the same fault would mean that we ended our own wait.
+        error = _cancelled(info) if isinstance(fault, vmodl.fault.RequestCanceled) else self._session.translate(fault)
         error.__cause__ = fault
         return error
+
+
+def _cancelled(info: Properties) -> PcgError:
+    name = plain_name(info.get("info.entityName") or "")
+    return TryAgain(
+        "Somebody cancelled a task of this gateway in vCenter.",
+        reason="task-cancelled",
+        evidence=[f"vCenter's task {info['info.key']} ({info.get('info.descriptionId')} of {name}) was cancelled"],
+        remedy=["Nothing: it is begun anew. Ask that the gateway's tasks be left alone."],
+    )
 
 
 def _names_of(gateway_id: str) -> re.Pattern[str]:

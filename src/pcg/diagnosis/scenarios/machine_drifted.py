@@ -2,14 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.log_context import of_the_gateway
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
-from pcg.model.states import StepName
+from pcg.model.drift import Drift, DriftCause
+from pcg.model.records import Evidence, Finding
+from pcg.model.states import ConditionName, Severity, StepName
 
 SCENARIO = "machine-drifted"
 CLEAR_WHEN_DONE = StepName.MACHINES
 SILENCED_BY: tuple[str, ...] = ()
+
+_SUMMARIES = {
+    DriftCause.DELETED: "{machines} was deleted by somebody else.",
+    DriftCause.POWERED_OFF: "{machines} was switched off by somebody else.",
+    DriftCause.RECONFIGURED: "{machines} has another size than it was made with: somebody else changed it.",
+    DriftCause.COPIED: "{machines} is somebody's copy of a machine of this gateway.",
+}
+_REMEDIES = {
+    DriftCause.DELETED: "Nothing: a new machine takes its place.",
+    DriftCause.POWERED_OFF: "Nothing: it is switched on again.",
+    DriftCause.RECONFIGURED: (
+        "Nothing is changed while it runs. At its next start the gateway gives it back the CPUs and memory it was made "
+        "with: power it off, one node at a time, and it is started with them."
+    ),
+    DriftCause.COPIED: "Remove the copy in the cloud's own client when nobody needs it; the gateway never touches it.",
+}
+_CURED = {
+    DriftCause.DELETED: "A new machine runs in its place.",
+    DriftCause.POWERED_OFF: "The machine runs and has its address again.",
+    DriftCause.RECONFIGURED: "The machine has the size again that it was made with, or is gone.",
+    DriftCause.COPIED: "The copy is gone.",
+}
+_LOST = "This was the cluster's last majority: rebuild the gateway, on its page or by `pcg gateway rebuild NAME`."
+_INSTEAD = {
+    DriftCause.RECONFIGURED: "For another size change the gateway's configuration: its machines are then replaced.",
+}
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    """One finding a cause, with every machine that it befell as evidence."""
+    for cause in DriftCause:
+        drifts = [drift for drift in facts.drifts if drift.cause is cause]
+        if drifts:
+            yield _finding(facts, cause, drifts)
+
+
+def _finding(facts: Facts, cause: DriftCause, drifts: list[Drift]) -> Finding:
+    lost = any(condition.name is ConditionName.CLUSTER_LOST for condition in facts.status.conditions)
+    whom = sorted({drift.user for drift in drifts if drift.user})
+    remedy = [_LOST if lost and cause is DriftCause.DELETED else _REMEDIES[cause]]
+    remedy += [_INSTEAD[cause]] if cause in _INSTEAD else []
+    remedy += [f"Ask {', '.join(whom)} to leave the gateway's machines alone."] if whom else []
+    return Finding(
+        scenario=SCENARIO,
+        cause=cause,
+        severity=Severity.WARNING,
+        since=min(drift.since for drift in drifts),
+        summary=_SUMMARIES[cause].format(machines=", ".join(drift.machine for drift in drifts))[:1024],
+        evidence=[one for drift in drifts[:16] for one in _evidence(drift)],
+        remedy=remedy,
+        link="docs/scenarios.md#machine-drifted",
+        cured=_CURED[cause],
+    )
+
+
+def _evidence(drift: Drift) -> Iterator[Evidence]:
+    source = f"machine {drift.machine}"[:128]
+    yield Evidence(source=source, text=drift.seen, time=drift.since)
+    yield Evidence(source=drift.event or source, text=drift.who, time=drift.at)
+
 
 _OURS = (
     r"\bpcg (?:deleted|removed|powered)|as (?:was )?(?:asked|requested|desired)|clean(?:ing)?-?up"
@@ -87,8 +152,8 @@ LOGS = LogRules(
             rf"|drift detected|{_MACHINE}\b.{{0,60}}(?:has drifted|drifted from)",
             "observed hardware against the desired one",
             (
-                "Nothing: it is replaced by a machine as described. Change the size in the gateway's "
-                "configuration instead."
+                "Nothing: at its next start it gets back the CPUs and memory it was made with. Change the size in the "
+                "gateway's configuration instead."
             ),
         ),
     ),

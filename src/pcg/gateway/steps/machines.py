@@ -13,6 +13,7 @@ from pcg.errors import AskPerson, Conflict, PcgError, TryAgain
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.addresses import claim_addresses, forget_what_does_not_hold, new_slot
 from pcg.gateway.steps.departures import REBUILD, take_leave
+from pcg.gateway.steps.drift import close_mended, hand_over, notice_deleted, notice_powered_off, notice_reconfigured
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.gateway.steps.replacements import adopt_spare, drop_useless_spare, is_newer, replace_next, replacing
 from pcg.model.configuration import MOST_NODES, Placement
@@ -54,6 +55,7 @@ async def machines(situation: Situation) -> Outcome:
             continue
         if wait:
             waits.append(wait)
+    close_mended(situation)
     doing = replacing(situation)
     if first_error is not None:
         first_error.evidence += [doing] if doing else []
@@ -127,15 +129,12 @@ async def _further(situation: Situation, slot: Slot, machine: ObservedMachine) -
     if slot.phase in ("wanted", "creating", "lost"):
         slot.phase = "made"
         situation.tell("MachineCreated", "The machine was made.", machine=machine.name)
+    slot.machine = machine.id
+    await notice_reconfigured(situation, slot, machine)
     if machine.power is not PowerState.ON:
         if slot.phase == "up":
             slot.phase = "made"
-            situation.tell(
-                "MachinePoweredOffOutside",
-                "The machine was switched off by someone else; it is switched on again.",
-                severity=Severity.WARNING,
-                machine=machine.name,
-            )
+            await notice_powered_off(situation, slot, machine)
         task = await situation.cloud.start_machine(machine)
         slot.task = task.id if task.state is TaskState.RUNNING else None
         return Wait(f"starting {machine.name}")
@@ -189,9 +188,7 @@ async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot | No
     cluster = situation.cluster
     if slot.phase != "lost":
         slot.phase = "lost"
-        situation.tell(
-            "MachineDeletedOutside", "The machine is gone; someone else removed it.", Severity.WARNING, machine=name
-        )
+        await notice_deleted(situation, slot, name)
     if cluster.formed and slot.replaces is None and len(cluster.slots) == 1:
         raise AskPerson(
             "The gateway cluster is lost: its only machine is gone.",
@@ -204,10 +201,12 @@ async def _replacement(situation: Situation, slot: Slot, name: str) -> Slot | No
     cluster.slots.remove(slot)
     situation.addresses.let_go(slot.address)
     if cluster.spare is not None and cluster.spare.replaces == slot.ordinal:
+        hand_over(situation, slot, cluster.spare)
         cluster.spare.replaces = None
         return None
     new = new_slot(situation)
     new.replaces = slot.replaces
+    hand_over(situation, slot, new)
     return new
 
 

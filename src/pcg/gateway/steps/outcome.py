@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,8 @@ class Situation:
     addresses: AddressClaims
     tell: Callable[..., None]
     """commit an event and whatever of the cluster's memory changed: tell(reason, message, severity=…, machine=…)"""
+    show: Callable[[], Awaitable[None]]
+    """the status is another one now: whoever follows it shall see it before the step goes on"""
     connection: Connection | None = None
     machines: list[ObservedMachine] = field(default_factory=list)
     """ours, of this incarnation, genuine, one a mark"""

@@ -11,6 +11,7 @@ from pcg.clouds.base import ObservedMachine
 from pcg.errors import TryAgain
 from pcg.gateway.etcd_api import CLIENT_PORT
 from pcg.gateway.memory import Slot
+from pcg.gateway.steps import join_secrets
 from pcg.gateway.steps.addresses import new_slot
 from pcg.gateway.steps.control_plane import SOON, control_plane
 from pcg.gateway.steps.departures import take_leave
@@ -145,8 +146,10 @@ async def _lacking(situation: Situation, spare: Slot, old: Slot) -> str:
     name = situation.name_of(spare)
     async with situation.kubernetes(situation.api_address or "", situation.secrets, situation.certificate()) as api:
         ready = await api.nodes()
-    if not ready.get(name):
-        return f"{name} to join"
+        if not ready.get(name):
+            # The step `nodes`, which lets all others in, comes only after this one.
+            await join_secrets.tend(situation, api, ready)
+            return f"{name} to join"
     outdated = {slot.ordinal for slot in _outdated(situation)}
     rest = [slot for slot in situation.cluster.slots if slot is not old]
     unwell = [situation.name_of(slot) for slot in rest if not ready.get(situation.name_of(slot))]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pcg.clock import LoopClock
-from pcg.clouds.base import CloudTask, Connection, Login, ObservedMachine, TaskState
+from pcg.clouds.base import ChangeKind, CloudTask, Connection, Login, MachineChange, ObservedMachine, TaskState
 from pcg.errors import CredentialsRejected
 from pcg.gateway.reconciler import Reconciler
 from pcg.gateway.steps.outcome import JetEndpoint
@@ -35,6 +35,8 @@ class MoodyCloud(FakeCloud):
     logins: int = 0
     moods: dict[str, Exception] = field(default_factory=dict)
     asked: list[tuple[float, str]] = field(default_factory=list)
+    who: MachineChange | None = None
+    """who changed whatever is asked about"""
     deaf: bool = False
     """its news are lost"""
     clone_error: Exception | None = None
@@ -42,6 +44,10 @@ class MoodyCloud(FakeCloud):
 
     async def touch(self) -> None:
         """A piece of news that leaves nothing to do."""
+        await self._news()
+
+    async def reconfigure(self, machine_id: str, hardware: tuple[int, int]) -> None:
+        self.machines[machine_id] = replace(self.machines[machine_id], hardware=hardware)
         await self._news()
 
     async def fail(self, task: CloudTask) -> None:
@@ -97,6 +103,10 @@ class MoodyConnection(FakeConnection):
             self.cloud.works.add(asyncio.create_task(self.cloud.fail(task)))
             return task
         return await super().create_machine(gateway_id, spec)
+
+    async def who_changed(self, kind: ChangeKind, machine_id: str, name: str) -> MachineChange | None:
+        self._call("who_changed")
+        return self.cloud.who
 
     async def delete_machine(self, machine: ObservedMachine) -> Any:
         self._call("delete_machine")

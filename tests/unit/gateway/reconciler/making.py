@@ -12,8 +12,10 @@ from nacl.signing import SigningKey
 
 from pcg.clock import LoopClock
 from pcg.clouds.base import (
+    ChangeKind,
     Check,
     CloudTask,
+    MachineChange,
     MachineSpec,
     ObservedMachine,
     PowerState,
@@ -85,6 +87,15 @@ class CloudDouble:
     """by what was asked: create, start or delete, and the machine's name"""
     checks: list[Check] = field(default_factory=list)
     progress: TemplateProgress = field(default_factory=lambda: TemplateProgress("template-1"))
+    who: MachineChange | Exception | None = None
+    """who changed whatever is asked about, or what asking for it raises"""
+    asked_who: list[tuple[ChangeKind, str, str]] = field(default_factory=list)
+
+    async def who_changed(self, kind: ChangeKind, machine_id: str, name: str) -> MachineChange | None:
+        self.asked_who.append((kind, machine_id, name))
+        if isinstance(self.who, Exception):
+            raise self.who
+        return self.who
 
     async def check(self, configuration: Any) -> list[Check]:
         return self.checks
@@ -231,13 +242,15 @@ class Neighbours:
 
 @dataclass
 class Made:
-    """A situation with all that it was made of; `told` has reason and machine of each event."""
+    """A situation with all that it was made of; `told` has reason and machine of each event, `shown` the open drifts
+    whenever the status was shown, with the number of machines that had been started or made by then."""
 
     situation: Situation
     cloud: CloudDouble
     cluster: ClusterDouble
     told: list[tuple[str, str | None]]
     claims: AddressClaims
+    shown: list[tuple[list[str], int]]
 
     def look(self, *others: ObservedMachine) -> None:
         """As the reconciler does after its bulk read, which also has `others`."""
@@ -270,9 +283,13 @@ def situation(
     configuration, _ = parse_configuration(document)
     cloud, cluster = CloudDouble(), ClusterDouble()
     told: list[tuple[str, str | None]] = []
+    shown: list[tuple[list[str], int]] = []
 
     def tell(reason: str, message: str, severity: Any = None, *, machine: str | None = None, **more: Any) -> None:
         told.append((reason, machine))
+
+    async def show() -> None:
+        shown.append(([str(drift.cause) for drift in memory.drifts], len(cloud.started) + len(cloud.made)))
 
     remembered = Memory(StoreDouble())
     claims = AddressClaims(remembered, LoopClock(), Neighbours(), lambda owner: name_of(int(owner.partition("/")[2])))
@@ -300,10 +317,11 @@ def situation(
         "cluster": memory,
         "addresses": claims,
         "tell": tell,
+        "show": show,
         "connection": cloud,
         "machines": list(machines),
     }
-    made = Made(Situation(**{**values, **more}), cloud, cluster, told, claims)
+    made = Made(Situation(**{**values, **more}), cloud, cluster, told, claims, shown)
     if configuration.network.addresses.static is not None:
         made.look()
     return made

@@ -137,6 +137,20 @@ async def test_a_younger_twin_is_removed_and_a_persons_copy_is_not(tmp_path: Pat
         assert (life.told("MachineTwin"), life.told("MachineCopied")) == (1, 1)
 
 
+async def test_a_machine_that_was_restored_after_it_was_replaced_is_one_too_many(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        life.configure(THREE)
+        await life.until(life.running)
+        lost = life.ours()[1]
+        await life.cloud.remove(lost.id)
+        await life.until(lambda: life.running() and len(life.ours()) == 3)
+        successors = {machine.id for machine in life.ours()}
+        await life.cloud._put(replace(lost, id="restored"))
+        await life.until(lambda: life.told("MachineSurplus") == 1 and "restored" not in life.cloud.machines)
+        await life.until(life.running)
+        assert {machine.id for machine in life.ours()} == successors
+
+
 MOMENTS: dict[str, Callable[[Life], bool]] = {
     "at once": lambda life: True,
     "importing": lambda life: bool(life.cloud.tasks),

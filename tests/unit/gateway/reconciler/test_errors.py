@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pcg.errors import NotFound, PermissionMissing, ResourcesMissing, TryAgain, Unreachable
+from pcg.diagnosis.engine import diagnose
+from pcg.diagnosis.facts import Facts
+from pcg.errors import NotFound, PcgError, PermissionMissing, ResourcesMissing, TryAgain, Unreachable
 from pcg.gateway.reconciler import ASK_AGAIN_SECONDS
 from pcg.model.states import ConditionName, StepName, StepState
-from unit.gateway.reconciler.life import living
+from unit.gateway.reconciler.life import MoodyCloud, living
 from unit.gateway.reconciler.making import THREE
 
 pytestmark = pytest.mark.looptime
@@ -103,6 +105,31 @@ async def test_trouble_with_a_machine_of_a_running_gateway_is_told_beside_machin
         assert life.told("StepFailed") == 1
         life.cloud.moods.clear()
         await life.until(lambda: life.running() and len(life.ours()) == 3)
+
+
+@pytest.mark.parametrize(
+    "error,scenario",
+    [
+        (TryAgain("Somebody cancelled it.", reason="task-cancelled"), None),
+        (
+            ResourcesMissing("ds-1 is full.", reason="resources-missing", fields={"resource": "disk space"}),
+            ("provisioning-stalled", "insufficient-resources"),
+        ),
+    ],
+)
+async def test_a_clone_that_ends_badly_is_told_and_begun_anew_once_it_can_be(
+    tmp_path: Path, error: PcgError, scenario: tuple[str, str] | None
+) -> None:
+    cloud = MoodyCloud(clone_error=error)
+    async with living(tmp_path, cloud) as life:
+        life.configure()
+        await life.until(lambda: life.problem(StepName.MACHINES) == error.reason)
+        found = {finding.key for finding in diagnose(Facts(life.reconciler.clock.now(), life.status))}
+        assert found == ({scenario} if scenario else set())
+        cloud.clone_error = None
+        await life.until(life.running)
+        assert len(life.ours()) == 1
+        assert diagnose(Facts(life.reconciler.clock.now(), life.status)) == []
 
 
 async def test_a_cloud_away_in_the_midst_of_provisioning_is_told_beside_connect(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _KINDS = {
     "ReconfigVM_Task": "reconfigure",
     "Destroy_Task": "delete",
 }
-_MARKS = ("pcg.gateway", "pcg.machine", "pcg.instance", "pcg.address")
+_MARKS = ("pcg.gateway", "pcg.machine", "pcg.instance", "pcg.address", "pcg.made-from")
 _TRIES = 50
 _GLANCE = 0.01
 _PAUSE = 0.05
@@ -101,6 +101,10 @@ class VsphereLaboratory:
 
     async def power_off(self, machine_id: str) -> None:
         await self._as_administrator(lambda: self._finish(self._machine(machine_id).PowerOffVM_Task()))
+
+    async def reconfigure(self, machine_id: str, cpus: int, memory: int) -> None:
+        change = vim.vm.ConfigSpec(numCPUs=cpus, memoryMB=memory * 1024)
+        await self._as_administrator(lambda: self._finish(self._machine(machine_id).ReconfigVM_Task(change)))
 
     async def remove(self, machine_id: str) -> None:
         await self._as_administrator(self._destroy, machine_id)

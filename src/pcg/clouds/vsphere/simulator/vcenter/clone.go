@@ -80,6 +80,9 @@ func (v *vcenter) makeClone(
 	if fault != nil {
 		return nil, fault
 	}
+	if full := fullDatastore(source, request); full != nil {
+		return nil, full
+	}
 	response, err := methods.CreateVM_Task(context.Background(), v.service, &types.CreateVM_Task{
 		This: request.Folder, Config: *config, Pool: *pool, Host: request.Spec.Location.Host,
 	})
@@ -94,6 +97,9 @@ func (v *vcenter) makeClone(
 	created := time.Now()
 	made.Config.CreateDate = &created
 	announce(made)
+	if fault := v.tellCloned(made, source); fault != nil {
+		return nil, fault
+	}
 	if request.Spec.Template {
 		_, err = methods.MarkAsTemplate(context.Background(), v.service, &types.MarkAsTemplate{This: made.Self})
 	} else if request.Spec.PowerOn {
@@ -103,6 +109,21 @@ func (v *vcenter) makeClone(
 		return nil, vimFault(err)
 	}
 	return result, nil
+}
+
+// fullDatastore is the fault of a clone whose disks find no room by the time they are written.
+func fullDatastore(source *simulator.VirtualMachine, request *types.CloneVM_Task) types.BaseMethodFault {
+	ref := source.Datastore[0]
+	if wanted := request.Spec.Location.Datastore; wanted != nil {
+		ref = *wanted
+	}
+	datastore, ok := simulator.Map.Get(ref).(*simulator.Datastore)
+	if !ok || datastore.Summary.FreeSpace > 0 {
+		return nil
+	}
+	return &types.NoDiskSpace{
+		FileFault: types.FileFault{File: fmt.Sprintf("[%s] %s", datastore.Name, request.Name)}, Datastore: datastore.Name,
+	}
 }
 
 func cloneConfig(

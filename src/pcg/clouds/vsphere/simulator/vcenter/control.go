@@ -27,6 +27,7 @@ func (v *vcenter) controlHandler() http.Handler {
 	mux.HandleFunc("/counters/reset", v.resetCounters)
 	mux.HandleFunc("/sessions/end", v.endSessions)
 	mux.HandleFunc("/privileges/answers", v.postPrivilegeAnswers)
+	mux.HandleFunc("/accounts", v.postAccounts)
 	v.infrastructure(mux)
 	mux.HandleFunc("/imports", v.controlImports)
 	return mux
@@ -277,6 +278,27 @@ func (v *vcenter) endSessions(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	reply(w, map[string]int{"ended": len(keys)})
+}
+
+// Why an account's right password is refused.
+const (
+	passwordExpired = "expired"
+	accountLocked   = "locked"
+)
+
+// postAccounts closes accounts, as time or an administrator does: NAME: "expired", "locked", or "" for open.
+func (v *vcenter) postAccounts(w http.ResponseWriter, r *http.Request) {
+	var wanted map[string]string
+	if !decoded(w, r, &wanted) {
+		http.Error(w, "POST a JSON object of NAME: STATE", http.StatusBadRequest)
+		return
+	}
+	v.mutex.Lock()
+	for name, state := range wanted {
+		v.closed[name] = state
+	}
+	v.mutex.Unlock()
+	reply(w, wanted)
 }
 
 func reply(w http.ResponseWriter, value interface{}) {

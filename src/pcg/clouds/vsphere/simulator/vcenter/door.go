@@ -29,6 +29,7 @@ type vcenter struct {
 	counters map[string]int
 	boots    map[string]int
 	answers  string
+	closed   map[string]string // why an account's right password is refused
 
 	tasks  *taskLog
 	feed   *feed
@@ -45,6 +46,7 @@ func newVcenter(
 		counters: make(map[string]int),
 		boots:    make(map[string]int),
 		answers:  answersTrue,
+		closed:   make(map[string]string),
 		feed:     newFeed(),
 	}
 	v.tasks = newTaskLog()
@@ -138,6 +140,8 @@ func (v *vcenter) intercept(user string, method *simulator.Method) *answer {
 		return v.importVApp(user, request)
 	case *types.HttpNfcLeaseProgress, *types.HttpNfcLeaseComplete, *types.HttpNfcLeaseAbort:
 		return v.leaseCall(method)
+	case *types.CancelTask:
+		return v.cancelTask(user, request)
 	case *types.QueryEvents:
 		return v.queryEvents(request)
 	case *types.AddAuthorizationRole:
@@ -169,8 +173,15 @@ func (v *vcenter) forward(w http.ResponseWriter, r *http.Request, method string)
 }
 
 func (v *vcenter) login(w http.ResponseWriter, r *http.Request, login *types.Login) {
+	v.mutex.Lock()
 	known, ok := v.accounts[login.UserName]
-	if !ok || known.Password != login.Password {
+	state := v.closed[login.UserName]
+	v.mutex.Unlock()
+	if ok && known.Password == login.Password && state == passwordExpired {
+		refuse(&types.PasswordExpired{}, "The password has expired.").write(w)
+		return
+	}
+	if !ok || known.Password != login.Password || state == accountLocked { // which vCenter does not tell apart
 		refuse(&types.InvalidLogin{}, "Cannot complete login due to an incorrect user name or password.").write(w)
 		return
 	}

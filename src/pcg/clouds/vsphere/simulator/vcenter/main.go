@@ -2,7 +2,7 @@
 //
 // Why it exists: the simulator accepts any password, finishes every task at once, enforces no permission and ignores
 // half of a clone. A gateway proved on that would be proved on a fairy tale. Each file here mends one such thing; the
-// rest of the API (inventory, property collector, views, events) is VMware's code, unchanged.
+// rest of the API (inventory, property collector, views) is VMware's code, unchanged.
 //
 // Called by pcg.clouds.vsphere.simulator (Python: builder.py, launcher.py). Accounts come from the environment
 // variable VCENTER_ACCOUNTS, so that no password stands in argv. One JSON line on standard output says it is ready.

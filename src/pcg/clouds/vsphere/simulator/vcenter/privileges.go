@@ -94,6 +94,10 @@ func (v *vcenter) needs(method *simulator.Method) []need {
 		return []need{{this, "VirtualMachine.Inventory.Create"}, {request.Pool, "Resource.AssignVMToPool"}}
 	case *types.MarkAsTemplate:
 		return []need{{this, "VirtualMachine.Provisioning.MarkAsTemplate"}}
+	case *types.QueryEvents:
+		if request.Filter.Entity != nil {
+			return []need{{request.Filter.Entity.Entity, "System.View"}}
+		}
 	case *types.AddAuthorizationRole, *types.UpdateAuthorizationRole, *types.RemoveAuthorizationRole:
 		return []need{{v.content.RootFolder, "Authorization.ModifyRoles"}}
 	case *types.SetEntityPermissions:

@@ -40,11 +40,13 @@ type taskLog struct {
 	chain  int32
 	events []types.BaseEvent
 	stages []stage
+	ended  map[types.ManagedObjectReference]bool // whom somebody cancelled
 }
 
 func newTaskLog() *taskLog {
 	return &taskLog{
 		busy:  make(map[types.ManagedObjectReference]types.ManagedObjectReference),
+		ended: make(map[types.ManagedObjectReference]bool),
 		chain: 1_000_000, // apart from the simulator's own event keys
 	}
 }
@@ -63,16 +65,16 @@ func (v *vcenter) start(user string, w work) (types.ManagedObjectReference, int3
 		task.Info.EntityName = nameOf(w.entity)
 		task.Info.Reason = &types.TaskReasonUser{UserName: user}
 		task.Info.EventChainId = chain
-		task.Info.Cancelable = false
+		task.Info.Cancelable = w.method == "CloneVM_Task"
 	})
 	v.update(task, map[string]interface{}{
 		"info.state": types.TaskInfoStateRunning, "info.startTime": time.Now(), "info.progress": int32(0),
 	})
-	go v.run(task, w)
+	go v.run(task, w, user, chain)
 	return task.Self, chain
 }
 
-func (v *vcenter) run(task *simulator.Task, w work) {
+func (v *vcenter) run(task *simulator.Task, w work, user string, chain int32) {
 	if w.end != nil {
 		defer w.end()
 	}
@@ -88,8 +90,15 @@ func (v *vcenter) run(task *simulator.Task, w work) {
 	}
 	if fault == nil {
 		v.pass(task, w.method)
+	}
+	if fault == nil && v.tasks.isCancelled(task.Self) {
+		fault = &types.RequestCanceled{}
+	}
+	if fault == nil {
 		v.inventory.Lock()
+		last := v.lastEvent()
 		result, fault = w.finish()
+		v.sign(last, user, chain)
 		v.inventory.Unlock()
 	}
 	changes := map[string]interface{}{"info.completeTime": time.Now(), "info.progress": int32(100)}
@@ -135,7 +144,7 @@ func (v *vcenter) pass(task *simulator.Task, method string) {
 	started := time.Now()
 	for {
 		left := total - time.Since(started)
-		if left <= 0 {
+		if left <= 0 || v.tasks.isCancelled(task.Self) {
 			return
 		}
 		if left > 250*time.Millisecond {
@@ -146,6 +155,43 @@ func (v *vcenter) pass(task *simulator.Task, method string) {
 			v.update(task, map[string]interface{}{"info.progress": percent})
 		}
 	}
+}
+
+// cancelTask is what a person does in vSphere's client; nothing of what the task was to make is left.
+func (v *vcenter) cancelTask(user string, request *types.CancelTask) *answer {
+	task, ok := simulator.Map.Get(request.This).(*simulator.Task)
+	if !ok {
+		return nil
+	}
+	var info types.TaskInfo
+	simulator.Map.WithLock(task, func() { info = task.Info })
+	reason, ours := info.Reason.(*types.TaskReasonUser)
+	if !ours || reason.UserName != user {
+		v.inventory.RLock()
+		allowed := v.privilegesOn(user, v.content.RootFolder)["Global.CancelTask"]
+		v.inventory.RUnlock()
+		if !allowed {
+			fault := &types.NoPermission{Object: v.content.RootFolder, PrivilegeId: "Global.CancelTask"}
+			return refuse(fault, "Permission to perform this operation was denied.")
+		}
+	}
+	if !info.Cancelable {
+		return refuse(&types.NotSupported{}, "The task cannot be cancelled.")
+	}
+	if info.State != types.TaskInfoStateRunning && info.State != types.TaskInfoStateQueued {
+		return refuse(&types.InvalidState{}, "The task is over.")
+	}
+	v.tasks.mutex.Lock()
+	v.tasks.ended[task.Self] = true
+	v.tasks.mutex.Unlock()
+	v.update(task, map[string]interface{}{"info.cancelled": true})
+	return respond(&types.CancelTaskResponse{})
+}
+
+func (l *taskLog) isCancelled(task types.ManagedObjectReference) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.ended[task]
 }
 
 // update changes a task's properties, so that waiting clients hear of it. The state goes last: a client that sees the
@@ -192,20 +238,17 @@ func (v *vcenter) outcome(inner types.ManagedObjectReference, err error) (types.
 	return task.Info.Result, nil
 }
 
-// queryEvents answers what happened in one task's chain of events; everything else is the simulator's.
-func (v *vcenter) queryEvents(request *types.QueryEvents) *answer {
-	if request.Filter.EventChainId == 0 {
-		return nil
-	}
-	v.tasks.mutex.Lock()
-	defer v.tasks.mutex.Unlock()
+// eventsOfChain are those that tie a running task to what it will make.
+func (l *taskLog) eventsOfChain(chain int32) []types.BaseEvent {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
 	var found []types.BaseEvent
-	for _, event := range v.tasks.events {
-		if event.GetEvent().ChainId == request.Filter.EventChainId {
+	for _, event := range l.events {
+		if event.GetEvent().ChainId == chain {
 			found = append(found, event)
 		}
 	}
-	return respond(&types.QueryEventsResponse{Returnval: found})
+	return found
 }
 
 func machine(ref types.ManagedObjectReference) *simulator.VirtualMachine {
