@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pcg.model.records import Evidence, GatewayStatus, Problem, StepReport
-from pcg.model.states import StepName, StepState
+from pcg.model.records import Evidence, Finding, GatewayStatus, Problem, StepReport
+from pcg.model.states import Severity, StepName, StepState
 
 
 @dataclass(frozen=True)
@@ -72,3 +72,27 @@ def evidence_of(step: StepReport, problem: Problem) -> list[Evidence]:
     """A problem's own words and whatever it named as evidence."""
     source = f"step {step.name}"
     return [Evidence(source=source, text=text, time=problem.at) for text in (problem.what, *problem.evidence)][:32]
+
+
+def finding_of(
+    scenario: str,
+    cause: str,
+    step: StepReport,
+    problem: Problem,
+    *,
+    summary: str,
+    cured: str,
+    remedy: Sequence[str] | None = None,
+) -> Finding:
+    """What a step's problem is called. `remedy` None: the problem's own."""
+    return Finding(
+        scenario=scenario,
+        cause=cause,
+        severity=Severity.ERROR,
+        since=problem.at,
+        summary=summary[:1024],
+        evidence=evidence_of(step, problem),
+        remedy=list(problem.remedy if remedy is None else remedy)[:16],
+        link=f"docs/scenarios.md#{scenario}",
+        cured=cured,
+    )

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts, evidence_of
+from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
 from pcg.model.records import Finding, Problem, StepReport
-from pcg.model.states import Severity, StepName
+from pcg.model.states import StepName
 
 SCENARIO = "address-not-assigned"
 SILENCED_BY: tuple[str, ...] = ("clone-permission-denied", "stuck-after-container-manager")
 
-_LINK = "docs/scenarios.md#address-not-assigned"
 _STATIC_FIELDS = ("network.addresses.static", "network.controlPlaneAddress")
 
 
@@ -33,18 +32,13 @@ def _scope_exhausted(step: StepReport, problem: Problem) -> Finding | None:
         return None
     where = problem.fields.get("where", "the network")
     needed, free = problem.fields.get("needed", "?"), problem.fields.get("free", "?")
-    return Finding(
-        scenario=SCENARIO,
-        cause="dhcp-scope-exhausted",
-        severity=Severity.ERROR,
-        since=problem.at,
+    return finding_of(
+        SCENARIO,
+        "dhcp-scope-exhausted",
+        step,
+        problem,
         summary=f"The DHCP scope of {where} has {free} free leases; {needed} are needed.",
-        evidence=evidence_of(step, problem),
-        remedy=[
-            f"Enlarge the DHCP scope of {where}, or free leases that nobody uses any more.",
-            *problem.remedy,
-        ],
-        link=_LINK,
+        remedy=[f"Enlarge the DHCP scope of {where}, or free leases that nobody uses any more.", *problem.remedy],
         cured="The server offers leases again and the nodes get their addresses by themselves.",
     )
 
@@ -72,17 +66,7 @@ def _misfit(step: StepReport, problem: Problem) -> Finding | None:
 
 
 def _wrong(step: StepReport, problem: Problem, summary: str, cured: str) -> Finding:
-    return Finding(
-        scenario=SCENARIO,
-        cause="static-address-wrong",
-        severity=Severity.ERROR,
-        since=problem.at,
-        summary=summary,
-        evidence=evidence_of(step, problem),
-        remedy=problem.remedy,
-        link=_LINK,
-        cured=cured,
-    )
+    return finding_of(SCENARIO, "static-address-wrong", step, problem, summary=summary, cured=cured)
 
 
 _FOREIGN = r"\b(?:veth|cali|cni|docker|flannel|lxc|br-|virbr|tunl|vxlan|kube-ipvs|nodelocaldns|cilium|lo\b)"

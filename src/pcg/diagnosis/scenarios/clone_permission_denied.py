@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pcg.diagnosis.facts import Facts, evidence_of
+from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.log_context import of_the_gateway
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
 from pcg.model.records import Finding
-from pcg.model.states import Severity, StepName
+from pcg.model.states import StepName
 
 SCENARIO = "clone-permission-denied"
 SILENCED_BY: tuple[str, ...] = ()
@@ -35,15 +35,13 @@ def examine(facts: Facts) -> Iterator[Finding]:
         if not privilege:
             continue
         target, account = problem.fields.get("object", "an object"), problem.fields.get("account", "the account")
-        yield Finding(
-            scenario=SCENARIO,
-            cause="privilege-missing",
-            severity=Severity.ERROR,
-            since=problem.at,
+        yield finding_of(
+            SCENARIO,
+            "privilege-missing",
+            step,
+            problem,
             summary=_summary(problem.fields, privilege, target, account),
-            evidence=evidence_of(step, problem),
-            remedy=[_remedy(problem.fields, privilege, target, account), *problem.remedy][:16],
-            link="docs/scenarios.md#clone-permission-denied",
+            remedy=[_remedy(problem.fields, privilege, target, account), *problem.remedy],
             cured="The step machines goes on by itself at its next try.",
         )
         return
@@ -53,7 +51,7 @@ def _summary(fields: Mapping[str, str], privilege: str, target: str, account: st
     others = [one for one in fields.get("privileges", "").split(", ") if one and one != privilege]
     more = f" and {len(others)} more privileges" if others else ""
     how = _HOW.get(fields.get("why", ""), "").format(role=fields.get("role", ""))
-    return f"{account} lacks the privilege {privilege} on {target}{more}{f': {how}' if how else ''}."[:1024]
+    return f"{account} lacks the privilege {privilege} on {target}{more}{f': {how}' if how else ''}."
 
 
 def _remedy(fields: Mapping[str, str], privilege: str, target: str, account: str) -> str:

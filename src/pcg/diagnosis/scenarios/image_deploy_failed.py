@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts, evidence_of
+from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.log_context import of_the_gateway, towards_vcenter
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
 from pcg.model.records import Finding
-from pcg.model.states import Severity, StepName
+from pcg.model.states import StepName
 
 SCENARIO = "image-deploy-failed"
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned",)
@@ -33,17 +33,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             cause, cured = "vcenter-unreachable", "The step connect is done."
         else:
             continue
-        yield Finding(
-            scenario=SCENARIO,
-            cause=cause,
-            severity=Severity.ERROR,
-            since=problem.at,
-            summary=problem.what[:1024],
-            evidence=evidence_of(step, problem),
-            remedy=problem.remedy,
-            link="docs/scenarios.md#image-deploy-failed",
-            cured=cured,
-        )
+        yield finding_of(SCENARIO, cause, step, problem, summary=problem.what, cured=cured)
         return
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts, evidence_of
+from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.log_context import of_the_gateway, towards_vcenter
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
 from pcg.model.records import Finding, Problem, StepReport
-from pcg.model.states import Severity, StepName
+from pcg.model.states import StepName
 
 SCENARIO = "provisioning-stalled"
 SILENCED_BY: tuple[str, ...] = (
@@ -31,17 +31,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     for step, problem in facts.problems(*steps):
         cause, summary, cured = _judged(facts, step, problem)
         if cause:
-            yield Finding(
-                scenario=SCENARIO,
-                cause=cause,
-                severity=Severity.ERROR,
-                since=problem.at,
-                summary=summary[:1024],
-                evidence=evidence_of(step, problem),
-                remedy=[*problem.remedy, *_MORE_REMEDY.get(cause, ())],
-                link="docs/scenarios.md#provisioning-stalled",
-                cured=cured,
-            )
+            remedy = [*problem.remedy, *_MORE_REMEDY.get(cause, ())]
+            yield finding_of(SCENARIO, cause, step, problem, summary=summary, cured=cured, remedy=remedy)
             return
 
 
