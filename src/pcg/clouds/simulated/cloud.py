@@ -187,6 +187,9 @@ def observed(told: dict[str, Any]) -> ObservedMachine:
         hardware=(told["cpus"], told["memory"]),
         created=told["created"],
         cluster_tools=told["tools"],
+        host_name=told["hostName"],
+        dhcp=told["dhcp"],
+        connected=told["connected"],
         foreign_disks=told["foreignDisks"],
         holds_user_data=told["userData"],
     )
