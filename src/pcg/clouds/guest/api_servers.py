@@ -101,11 +101,13 @@ class ApiServers:
         entry = self._book.get((address, port))
         around = self.surroundings
         announced = entry is not None and entry.announced
-        if not around.routed or port in around.closed_ports or (announced and not around.announcements):
+        if not around.well("routed") or around.met_at("closed_ports", port):
+            return Answer.NONE
+        if announced and not around.well("announcements"):
             return Answer.NONE
         if entry is None or (port == API_PORT and not around.api_servers_run):
             return Answer.REFUSED
-        return Answer.OTHER if port in around.intercepted_ports else Answer.OWN
+        return Answer.OTHER if around.met_at("intercepted_ports", port) else Answer.OWN
 
     def remove(self, where: tuple[str, int]) -> None:
         entry = self._book.pop(where, None)

@@ -65,3 +65,9 @@ class Surroundings:
         is_well = bool(getattr(self, name))
         self.met[name] += not is_well
         return is_well
+
+    def met_at(self, name: str, port: int) -> bool:
+        """Whether the port is among those of that name, asked by one who comes to it."""
+        is_met = port in getattr(self, name)
+        self.met[name] += is_met
+        return is_met

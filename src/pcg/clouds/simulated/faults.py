@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pcg.clouds.guest.api_servers import API_PORT
 from pcg.clouds.simulated.datacenter import DataCenter
 from pcg.clouds.simulated.inventory import DATACENTER, DATASTORE, HOSTS, NETWORK
 from pcg.clouds.simulated.permissions import DEPLOY_TEMPLATE, IMPORT
@@ -42,20 +43,29 @@ def _give_leases_back(center: DataCenter) -> None:
     center.dhcp.release([mac for mac in center.dhcp.leases if mac.startswith(_FOREIGN)])
 
 
-def _around(attribute: str, restarted: bool = False) -> Fault:
+def _around(
+    attribute: str,
+    restarted: bool = False,
+    ill_as: bool | frozenset[int] = False,
+    well_as: bool | frozenset[int] = True,
+) -> Fault:
     """What machines find around them. `restarted`: whoever mends it starts the machines anew that met it."""
 
     def mend(center: DataCenter) -> None:
-        ill = not getattr(center.surroundings, attribute)
-        center.surroundings.change(**{attribute: True})
+        ill = getattr(center.surroundings, attribute) != well_as
+        center.surroundings.change(**{attribute: well_as})
         if ill and restarted:
             center.restart_machines()
 
     return Fault(
-        lambda center: center.surroundings.change(**{attribute: False}),
+        lambda center: center.surroundings.change(**{attribute: ill_as}),
         mend,
         lambda center: center.surroundings.met[attribute],
     )
+
+
+def _at_ports(attribute: str, *ports: int) -> Fault:
+    return _around(attribute, ill_as=frozenset(ports), well_as=frozenset())
 
 
 def _set(part: str, attribute: str, ill: object, well: object, counter: str) -> Fault:
@@ -119,6 +129,12 @@ FAULTS = {
     "machines/cards-disconnected": _around("cards_connected"),
     "machines/kubelets-stopped": _around("kubelets_run"),
     "machines/disks-full": _around("disks_have_room"),
+    "machines/api-servers-stopped": _around("api_servers_run"),
+    "machines/join-tokens-run-out": _around("tokens_valid"),
+    "network/foreign-addresses-dropped": _around("announcements"),
+    "network/not-routed": _around("routed"),
+    "network/port-6443-dropped": _at_ports("closed_ports", API_PORT),
+    "network/port-6443-intercepted": _at_ports("intercepted_ports", API_PORT),
 }
 
 
