@@ -50,7 +50,7 @@ def _judged(facts: Facts, step: StepReport, problem: Problem) -> tuple[str, str,
     reason, fields = problem.reason, problem.fields
     resource, where = fields.get("resource", ""), fields.get("where", "")
     needed, free = fields.get("needed", "?"), fields.get("free", "?")
-    if reason == "address-pool-exhausted":
+    if reason == "address-pool-exhausted" or (reason == "address-in-use" and resource == "addresses"):
         summary = f"The address pool {where or 'of the nodes'} has {free} free addresses; {needed} are needed"
         cured = "An address is claimed for every node, and the machines are made."
         return "address-pool-exhausted", f"{summary} (nodes and three more).", cured

@@ -53,6 +53,15 @@ async def _let_in(situation: Situation, api: KubernetesApi, ordinal: int) -> Non
     await api.put_secret(_NAMESPACE, _name(token_id), data, kind=_SECRET_TYPE)
 
 
+async def token_age(situation: Situation, api: KubernetesApi, machine: ObservedMachine) -> timedelta | None:
+    """Of what it shall join with: a new one tells that the one before had run out. None: the cluster has none, or the
+    machine does not join with one."""
+    ordinal = machine.made_as[1] if machine.made_as else 0
+    now = situation.clock.now()
+    present = await api.secret(_NAMESPACE, _name(situation.secrets.bootstrap_token(ordinal).partition(".")[0]))
+    return None if present is None else TOKEN_LIFETIME - (_expires(present, now) - now)
+
+
 async def _end(situation: Situation, api: KubernetesApi, machine: ObservedMachine, ordinal: int) -> None:
     if await _under_way(situation, machine.name):
         return
