@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from pcg.model.states import StepName, StepState
 from pcg.network.knocking import Knock
 from pcg.sealing.boxes import seal, seal_credentials
 from property.data_center import DataCenterProcess, document
+from property.test_crashes import MEMORY
 from property.world import GATEWAY, KEYS, NAME, nobody_answers
 
 pytestmark = pytest.mark.looptime
@@ -92,11 +95,12 @@ class Place:
     async def until(self, goal: Callable[[], bool], within: float) -> None:
         async with asyncio.timeout(within):
             while not goal():
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.5)
 
 
 @asynccontextmanager
-async def place(folder: Path, drill: Drill) -> AsyncIterator[Place]:
+async def place(drill: Drill) -> AsyncIterator[Place]:
+    folder = Path(tempfile.mkdtemp(dir=MEMORY))
     data_center = DataCenterProcess(folder / "data-center")
     await data_center.start()
     store = GatewayStore(folder / "gateway.db")
@@ -125,13 +129,14 @@ async def place(folder: Path, drill: Drill) -> AsyncIterator[Place]:
         await asyncio.gather(work, return_exceptions=True)
         store.close()
         await data_center.kill()
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("key", DRILLS)
-async def test_a_fault_is_named_alone_and_over_when_it_ends(tmp_path: Path, key: str) -> None:
+async def test_a_fault_is_named_alone_and_over_when_it_ends(key: str) -> None:
     drill = DRILLS[key]
     trouble = cast(Fault, drill.trouble)
-    async with place(tmp_path, drill) as gateway:
+    async with place(drill) as gateway:
         center = gateway.data_center.center
 
         def hits() -> int:
@@ -155,9 +160,9 @@ async def test_a_fault_is_named_alone_and_over_when_it_ends(tmp_path: Path, key:
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
-async def test_without_a_fault_nothing_is_found(tmp_path: Path, nodes: int) -> None:
+async def test_without_a_fault_nothing_is_found(nodes: int) -> None:
     any_drill = next(drill for drill in DRILLS.values() if drill.change is None)
-    async with place(tmp_path, Drill("none", any_drill.kind, any_drill.trouble, nodes=nodes)) as gateway:
+    async with place(Drill("none", any_drill.kind, any_drill.trouble, nodes=nodes)) as gateway:
         gateway.configure()
         await gateway.until(gateway.running, RECOVERED_SECONDS)
         assert not gateway.seen

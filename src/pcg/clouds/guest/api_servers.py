@@ -193,7 +193,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             message = (
                 "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate"
             )
-            raise httpx.ConnectError(message, request=request)
+            raise httpx.ConnectError(message, request=request) from ssl.SSLCertVerificationError(1, message)
         peer = verified_peer(self._certificate, server.ca_pem) if self._certificate else None
         if self._certificate and peer is None:
             raise httpx.ReadError("[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca", request=request)
