@@ -336,7 +336,8 @@ class Reconciler:
     def _feel_progress(self) -> None:
         """A machine that boots comes further when it shows something new, long before it has an address."""
         shown: list[tuple[object, ...]] = [
-            (item.id, item.power, item.connected, item.cluster_tools, item.host_name) for item in self._observed
+            (item.id, item.power, item.connected, item.cluster_tools, item.host_name)
+            for item in sorted(self._observed, key=lambda item: item.id)
         ]
         if shown != self._shown:
             self._shown = shown

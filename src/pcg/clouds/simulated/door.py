@@ -4,13 +4,14 @@ from __future__ import annotations
 
 
 class Door:
-    """`turned_away` counts who had the right password and was not let in, or lost a session."""
+    """`turned_away` counts who had the right password and was not let in, `logged_out` who lost a session."""
 
     def __init__(self) -> None:
         self.account_locked = False
         self.keeps_sessions = True
         """False: whatever logs in is logged out again at once"""
         self.turned_away = 0
+        self.logged_out = 0
 
     def admits(self) -> bool:
         """Somebody with the right password."""
@@ -18,5 +19,5 @@ class Door:
         return not self.account_locked
 
     def knows_sessions(self) -> bool:
-        self.turned_away += not self.keeps_sessions
+        self.logged_out += not self.keeps_sessions
         return self.keeps_sessions

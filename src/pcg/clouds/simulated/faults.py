@@ -82,7 +82,7 @@ def _right(path: str, name: str) -> Fault:
     return Fault(
         lambda center: center.permissions.set(path, center.permissions.own(path) - {name}),
         lambda center: center.permissions.set(path, center.permissions.own(path) | {name}),
-        lambda center: center.permissions.denied,
+        lambda center: center.permissions.denied[name],
     )
 
 
@@ -113,7 +113,7 @@ FAULTS = {
     "images/host-closed": _set("gate", "open", False, True, "turned_away"),
     "images/connections-break": _set("gate", "lasts", False, True, "broken_off"),
     "api/account-locked": _set("door", "account_locked", True, False, "turned_away"),
-    "api/sessions-ended": _set("door", "keeps_sessions", False, True, "turned_away"),
+    "api/sessions-ended": _set("door", "keeps_sessions", False, True, "logged_out"),
     "hosts/clock-ahead": _set("hosts", "ahead", {HOSTS[0].name: 7200.0}, {}, "asked"),
     "hosts/not-responding": _set("hosts", "connected", False, True, "failed"),
     "inventory/network-renamed": Fault(_rename_network, _name_network_again, lambda center: center.missed),
