@@ -101,6 +101,8 @@ async def test_a_started_machine_boots_and_reports_its_address(cloud_lab: CloudL
             assert await connection.wait_for_change(GATEWAY, 15)
     assert machine.address.startswith("127.")
     assert machine.cluster_tools
+    assert machine.host_name == "contract"  # as its meta data says
+    assert machine.dhcp is not False and machine.connected
     again = await connection.start_machine(machine)
     assert again.state is TaskState.DONE
 

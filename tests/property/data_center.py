@@ -13,6 +13,7 @@ import httpx
 from doubles.jet import obedient_jet
 from pcg.clock import LoopClock
 from pcg.clouds.base import ObservedMachine
+from pcg.clouds.guest.api_servers import ApiServers
 from pcg.clouds.simulated.cloud import SimulatedCloud, observed
 from pcg.clouds.simulated.datacenter import DataCenter, shown
 from pcg.clouds.simulated.lab import CONTROL_PLANE_ADDRESS, IMAGE, InProcessLab, in_process_lab
@@ -60,6 +61,12 @@ class DataCenterProcess(httpx.AsyncBaseTransport):
     def center(self) -> DataCenter:
         assert self._lab is not None
         return self._lab.center
+
+    @property
+    def servers(self) -> ApiServers:
+        """At which whoever comes by the network meets its machines."""
+        assert self._lab is not None
+        return self._lab.servers
 
     def machines(self) -> list[ObservedMachine]:
         return [observed(shown(machine)) for machine in self.center.machines]

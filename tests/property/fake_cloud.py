@@ -28,6 +28,7 @@ from pcg.clouds.base import (
     marks_of,
 )
 from pcg.errors import Conflict, GiveUp, NotFound, TryAgain
+from pcg.gateway.kubernetes_api import NodeState
 from pcg.model.configuration import Configuration
 from pcg.model.made_from import parse_made_from
 from pcg.model.naming import MARK_ADDRESS, MARK_INSTANCE, MARK_MADE_FROM
@@ -268,8 +269,8 @@ class FakeKubernetes:
         self._cloud.secrets["formed"] = {"yes": b""}
         return "ok"
 
-    async def nodes(self) -> dict[str, bool]:
-        return {machine.name: True for machine in self._running(BOOT + INIT)}
+    async def nodes(self) -> dict[str, NodeState]:
+        return {machine.name: NodeState(True) for machine in self._running(BOOT + INIT)}
 
     async def delete_node(self, name: str) -> None:
         return None

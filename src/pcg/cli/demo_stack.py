@@ -157,7 +157,8 @@ class Stack:
         arguments = ["install", "--state", str(self.folder / "gateway"), "--name", "demo installer"]
         if not bare:
             arguments += ["--endpoint", self.endpoint or self.console_url, "--ca-pin", self.ca_pin]
-        arguments += ["--jet-speed", f"{self.jet_speed:g}", *self.installer_options]
+        arguments += ["--jet-speed", f"{self.jet_speed:g}", "--machine-speed", f"{self.speed:g}"]
+        arguments += self.installer_options
         if pairing_code:
             code = self.folder / "pairing-code"
             code.touch(mode=0o600)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--log-file", envvar="PCG_LOG_FILE", type=click.Path(dir_okay=False, path_type=Path), default=None)
 @click.option("--give-up-after", envvar="PCG_GIVE_UP_AFTER", type=float, default=None, help="Seconds; default: never.")
 @click.option("--jet-speed", envvar="PCG_JET_SPEED", type=float, default=1.0, hidden=True)
+@click.option("--machine-speed", envvar="PCG_MACHINE_SPEED", type=float, default=1.0, hidden=True)
 @click.option("--overdue-after", envvar="PCG_OVERDUE_AFTER", type=float, default=600.0, hidden=True)
 @click.option("--try-upgrade-after", envvar="PCG_TRY_UPGRADE_AFTER", type=float, default=120.0, hidden=True)
 def install(
@@ -65,6 +66,7 @@ def install(
     log_file: Path | None,
     give_up_after: float | None,
     jet_speed: float,
+    machine_speed: float,
     overdue_after: float,
     try_upgrade_after: float,
 ) -> None:
@@ -115,6 +117,7 @@ def install(
             installer_name=name or ovf.installer_name or socket.gethostname(),
             give_up_after=give_up_after,
             jet_speed=jet_speed,
+            machine_speed=machine_speed,
             overdue_after=overdue_after,
             try_upgrade_after=try_upgrade_after,
         )

@@ -75,6 +75,12 @@ class ObservedMachine:
     """seconds since the epoch; the younger of two with one mark is removed"""
     cluster_tools: bool | None = None
     """whether the guest agent reports; None where the cloud does not tell"""
+    host_name: str = ""
+    """as the guest agent tells it; empty as long as it does not"""
+    dhcp: bool | None = None
+    """whether the machine's card asks for a lease, where the guest agent tells that (on Linux most do not)"""
+    connected: bool | None = None
+    """whether its network card is connected; None where the cloud does not tell"""
     foreign_disks: Sequence[str] = ()
     holds_user_data: bool = False
     """whether whoever may read its settings can still read what it was made from (`MachineSpec.user_data`)"""

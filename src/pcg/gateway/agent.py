@@ -210,6 +210,7 @@ async def _work(
         store=store,
         clock=clock,
         cloud_of=lambda kind: cloud_of(kind, plan.proxies),
+        machine_speed=plan.machine_speed,
     )
     dialer = Dialer(
         lambda: trust.open_session(plan.endpoint, plan.proxies),

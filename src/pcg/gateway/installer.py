@@ -44,6 +44,8 @@ class InstallSettings:
     give_up_after: float | None = None
     installer_name: str = field(default_factory=socket.gethostname)
     jet_speed: float = 1.0
+    machine_speed: float = 1.0
+    """how many times faster than real life the cloud's machines are: divides how long is waited for them"""
     overdue_after: float = REGISTRATION_OVERDUE_SECONDS
     """seconds without a registration after which a person is told"""
     try_upgrade_after: float = TRY_UPGRADE_SECONDS
@@ -64,6 +66,7 @@ class Plan:
     give_up_after: float | None
     installer_name: str
     jet_speed: float
+    machine_speed: float
     overdue_after: float
     try_upgrade_after: float
     notices: list[str]
@@ -102,6 +105,10 @@ def check(settings: InstallSettings) -> Plan:
         )
     if not settings.jet_speed > 0:
         raise InvalidInput("The speed of jet's restarts must be above 0.", "jet-speed-invalid", field_name="jet-speed")
+    if not settings.machine_speed > 0:
+        raise InvalidInput(
+            "The speed of machines must be above 0.", "machine-speed-invalid", field_name="machine-speed"
+        )
     return Plan(
         endpoint=endpoint,
         state=settings.state,
@@ -113,6 +120,7 @@ def check(settings: InstallSettings) -> Plan:
         give_up_after=settings.give_up_after,
         installer_name=settings.installer_name[:253],
         jet_speed=settings.jet_speed,
+        machine_speed=settings.machine_speed,
         overdue_after=settings.overdue_after,
         try_upgrade_after=settings.try_upgrade_after,
         notices=[*notices, *told],

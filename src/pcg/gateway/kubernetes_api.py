@@ -10,6 +10,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,17 @@ TIMEOUT_SECONDS = 5.0
 
 KubernetesFactory = Callable[[str, ClusterSecrets, ClientCertificate], AbstractAsyncContextManager["KubernetesApi"]]
 """From HOST:PORT, the cluster's secrets and a client certificate."""
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What a node's kubelet last reported, or the cluster in its place."""
+
+    ready: bool
+    told: str = ""
+    """in the words of its condition Ready"""
+    disk_pressure: str = ""
+    """in the kubelet's words; empty: none"""
 
 
 class KubernetesApi:
@@ -40,10 +52,10 @@ class KubernetesApi:
             )
         return answer.text
 
-    async def nodes(self) -> dict[str, bool]:
-        """Name of each node and whether it is Ready."""
+    async def nodes(self) -> dict[str, NodeState]:
+        """Of each node, by its name."""
         body = await self._json("GET", "/api/v1/nodes")
-        return {item["metadata"]["name"]: _condition(item, "Ready") for item in body.get("items", [])}
+        return {item["metadata"]["name"]: _state(item) for item in body.get("items", [])}
 
     async def delete_node(self, name: str) -> None:
         await self._json("DELETE", f"/api/v1/nodes/{name}", missing=True)
@@ -106,9 +118,14 @@ class KubernetesApi:
             raise translate(str(self._client.base_url).rstrip("/"), error, otherwise="http") from error
 
 
-def _condition(item: dict[str, Any], kind: str) -> bool:
-    conditions = item.get("status", {}).get("conditions", [])
-    return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
+def _state(item: dict[str, Any]) -> NodeState:
+    conditions = {condition["type"]: condition for condition in item.get("status", {}).get("conditions", [])}
+    ready, pressure = conditions.get("Ready", {}), conditions.get("DiskPressure", {})
+    return NodeState(
+        ready=ready.get("status") == "True",
+        told=ready.get("message") or "it has told nothing yet",
+        disk_pressure=(pressure.get("message") or "no words with it") if pressure.get("status") == "True" else "",
+    )
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ from pcg.gateway.rest import LOOK_AGAIN_SECONDS, UNTIL_NEWS, Rest, in_proportion
 from pcg.gateway.status import compose_status
 from pcg.gateway.steps import order
 from pcg.gateway.steps.drift import notice_copies
-from pcg.gateway.steps.outcome import Done, Failed, JetEndpoint, Outcome, Situation, Wait
+from pcg.gateway.steps.outcome import Done, Failed, JetEndpoint, Outcome, Patience, Situation, Wait
 from pcg.gateway.steps.validate_configuration import opened_credentials
 from pcg.gateway.steps_ledger import Ledger
 from pcg.gateway.store import GatewayStore
@@ -41,6 +41,7 @@ from pcg.model.naming import machine_name, parse_machine_mark
 from pcg.model.records import Event, GatewayStatus
 from pcg.model.states import Severity, StepName
 from pcg.network.address_in_use import address_in_use
+from pcg.network.knocking import AskAtPort, knock
 from pcg.sealing.keys import GatewayKeys
 
 ASK_AGAIN_SECONDS = 10.0
@@ -65,7 +66,10 @@ class Reconciler:
         kubernetes: KubernetesFactory = open_kubernetes,
         etcd: EtcdFactory = open_etcd,
         ask_who_has: AskWhoHas = address_in_use,
+        ask_at_port: AskAtPort = knock,
+        machine_speed: float = 1.0,
     ) -> None:
+        """`machine_speed`: how many times faster than real life the cloud's machines are."""
         self.gateway_id = gateway_id
         self._name = gateway_name
         self.jet = jet
@@ -76,6 +80,8 @@ class Reconciler:
         self.clock = clock
         self._kubernetes = kubernetes
         self._etcd = etcd
+        self._knock = ask_at_port
+        self._machine_speed = machine_speed
         self._memory = Memory(store)
         self._ledger = Ledger(store, self._memory, clock)
         self._addresses = AddressClaims(self._memory, clock, ask_who_has, self._name_of)
@@ -88,6 +94,8 @@ class Reconciler:
         """the step at work, beside which an error of the present pass is told"""
         self._access = CloudAccess(cloud_of, self._memory)
         self._observed: list[ObservedMachine] = []
+        self._shown: list[tuple[object, ...]] = []
+        """what of them a boot changes"""
         self._lost_since: datetime | None = None
         self._seen_well_at: float | None = None
         """monotonic seconds at which everything was last found done"""
@@ -199,14 +207,14 @@ class Reconciler:
             elif name in order.ONCE and self._ledger.is_done(name):
                 continue
             if name is StepName.CONTROL_PLANE and self._settled(situation):
-                return UNTIL_NEWS
+                return self._until_looked_again()
             outcome = await self._take(name, step, situation)
             if isinstance(outcome, Failed):
                 raise outcome.error
             if isinstance(outcome, Wait):
                 return in_proportion(outcome.retry_after, self.clock.monotonic() - self._ledger.progressed_at)
         self._settle(situation)
-        return UNTIL_NEWS
+        return self._until_looked_again()
 
     async def _guarded_pass(self) -> Rest:
         try:
@@ -252,7 +260,7 @@ class Reconciler:
                     self._ledger.reopen(*(item for item in order.ALWAYS if item != name))
                     self._memory.cluster.settled = ""
                     self._memory.save_cluster()
-                changed = self._ledger.run(name, outcome.task)
+                changed = self._ledger.run(name, outcome.task, outcome.concern)
             else:
                 changed = False
         if changed:
@@ -293,10 +301,13 @@ class Reconciler:
         seen_well = self._seen_well_at
         return (
             seen_well is not None
-            and self.clock.monotonic() - seen_well < LOOK_AGAIN_SECONDS
+            and self.clock.monotonic() - seen_well < LOOK_AGAIN_SECONDS / self._machine_speed
             and all(self._ledger.is_done(name) for name in StepName)
             and self._memory.cluster.settled == _fingerprint(situation.machines)
         )
+
+    def _until_looked_again(self) -> Rest:
+        return Rest(LOOK_AGAIN_SECONDS / self._machine_speed)
 
     def _settle(self, situation: Situation) -> None:
         self._seen_well_at = self.clock.monotonic()
@@ -320,10 +331,25 @@ class Reconciler:
         self._addresses.look(observed, making, pool_of(situation.configuration.network))
         self._observed, twins, copies = split(observed)
         await notice_copies(situation, copies)
+        self._feel_progress()
+        situation.patience = self._patience()
         for twin in twins:
             message = "Two machines have one mark: the younger is removed."
             situation.tell_once(f"twin {twin.id}", "MachineTwin", message, machine=twin.name)
         sort_out(situation, self._observed, twins)
+
+    def _feel_progress(self) -> None:
+        """A machine that boots comes further when it shows something new, long before it has an address."""
+        shown: list[tuple[object, ...]] = [
+            (item.id, item.power, item.connected, item.cluster_tools, item.host_name)
+            for item in sorted(self._observed, key=lambda item: item.id)
+        ]
+        if shown != self._shown:
+            self._shown = shown
+            self._ledger.progressed_at = self.clock.monotonic()
+
+    def _patience(self) -> Patience:
+        return Patience(self.clock.monotonic() - self._ledger.progressed_at, self._machine_speed)
 
     async def _remove_all(self, desired: DesiredState) -> Rest:
         """No machine is wanted."""
@@ -391,6 +417,8 @@ class Reconciler:
             etcd_certificate=lambda: self.cluster_keys.for_etcd(self.incarnation),
             cluster=self._memory.cluster,
             addresses=self._addresses,
+            patience=self._patience(),
+            knock=self._knock,
             tell=self._tell,
             show=self._tell_status,
         )

@@ -13,7 +13,7 @@ from pcg.errors import AskPerson, PcgError
 from pcg.gateway.memory import Memory
 from pcg.gateway.requests import problem_of
 from pcg.gateway.store import GatewayStore
-from pcg.model.records import Event, StepReport
+from pcg.model.records import Event, Problem, StepReport
 from pcg.model.states import Severity, StepName, StepState
 
 
@@ -59,19 +59,35 @@ class Ledger:
         step = self._memory.steps.get(name)
         return (step is None or step.state is StepState.WAITING) and self.run(name, "")
 
-    def run(self, name: StepName, task: str) -> bool:
-        """The step goes on and waits for something; whether that is news."""
+    def run(self, name: StepName, task: str, concern: PcgError | None = None) -> bool:
+        """The step goes on and waits for something; whether that is news. `concern`: why it takes longer than usual."""
         step = self._memory.steps.get(name) or StepReport(name=name)
-        if step.state is StepState.RUNNING and step.task == task and step.last_error is None:
+        problem = self._concern(step, concern)
+        if step.state is StepState.RUNNING and step.task == task and step.last_error == problem:
             return False
         began = step.state in (StepState.WAITING, StepState.DONE)
-        changed: dict[str, Any] = {"state": StepState.RUNNING, "task": task[:512], "last_error": None, "next_try": None}
+        changed: dict[str, Any] = {"state": StepState.RUNNING, "task": task[:512], "next_try": None}
+        changed["last_error"] = problem
         if step.state is not StepState.RUNNING:
             changed["since"] = self._now()
         if began:
             changed["seconds"] = None
-        self._commit(name, step.model_copy(update=changed), progressed=began)
+        event = None
+        if concern is not None and self._uncured.get(name) != (concern.reason, concern.what):
+            self._uncured[name] = (concern.reason, concern.what)
+            event = self._told(name, concern, "StepOverdue", Severity.WARNING)
+        self._commit(name, step.model_copy(update=changed), event, progressed=began)
         return True
+
+    def _concern(self, step: StepReport, concern: PcgError | None) -> Problem | None:
+        """One that was told before keeps its time."""
+        if concern is None:
+            return None
+        problem = problem_of(concern, self._clock)
+        known = step.last_error
+        if known is not None and (known.reason, known.what) == (problem.reason, problem.what):
+            return problem.model_copy(update={"at": known.at})
+        return problem
 
     def done(self, name: StepName) -> bool:
         """Whether that is news."""
@@ -116,11 +132,13 @@ class Ledger:
         }
         event = None
         if not same:
-            message = " · ".join([error.what, *error.evidence[:3]])[:4096]
-            event = Event(
-                at=now, severity=Severity.ERROR, reason="StepFailed", message=message, step=name, fields=_short(error)
-            )
+            event = self._told(name, error, "StepFailed", Severity.ERROR)
         self._commit(name, step.model_copy(update=update), event, progressed=not same)
+
+    def _told(self, name: StepName, error: PcgError, reason: str, severity: Severity) -> Event:
+        message = " · ".join([error.what, *error.evidence[:3]])[:4096]
+        fields = _short(error)
+        return Event(at=self._now(), severity=severity, reason=reason, message=message, step=name, fields=fields)
 
     def _commit(self, name: StepName, report: StepReport, event: Event | None = None, progressed: bool = True) -> None:
         with self._store.transaction():

@@ -8,15 +8,13 @@ what the kernel's own neighbour table learnt from trying to connect.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from pcg.network.arp_probe import arp_probe
-
-LIMIT_SECONDS = 1.5
+from pcg.network.knocking import LIMIT_SECONDS, Knock, knock
 
 PORTS = (22, 80, 443, 6443, 10250)
 """ssh, HTTP, HTTPS, an API server, a kubelet"""
@@ -66,7 +64,7 @@ async def address_in_use(address: str, ports: tuple[int, ...] = PORTS) -> Addres
 
 async def _on_loopback(address: str, ports: tuple[int, ...]) -> AddressAnswer:
     async def accepts(port: int) -> bool:
-        return await _connects(address, port) is True and await _connects(_NOBODY, port) is not True
+        return await knock(address, port) is Knock.OPEN and await knock(_NOBODY, port) is not Knock.OPEN
 
     accepted = await asyncio.gather(*(accepts(port) for port in ports))
     port = next((port for port, yes in zip(ports, accepted, strict=True) if yes), None)
@@ -77,24 +75,8 @@ async def _on_loopback(address: str, ports: tuple[int, ...]) -> AddressAnswer:
 
 async def _first_answer(address: str, ports: tuple[int, ...]) -> int | None:
     """The first of the ports on which somebody answered, be it with a refusal."""
-    answers = await asyncio.gather(*(_connects(address, port) for port in ports))
-    return next((port for port, answer in zip(ports, answers, strict=True) if answer is not None), None)
-
-
-async def _connects(address: str, port: int) -> bool | None:
-    """True: accepted; False: refused, or reset; None: no answer, or one that is not this address's own."""
-    try:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            _, writer = await asyncio.open_connection(address, port)
-    except (ConnectionRefusedError, ConnectionResetError):
-        return False
-    except (OSError, TimeoutError):
-        # Unreachable says a router or the kernel itself, never the machine that is asked for.
-        return None
-    writer.transport.abort()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True
+    answers = await asyncio.gather(*(knock(address, port) for port in ports))
+    return next((port for port, answer in zip(ports, answers, strict=True) if answer is not Knock.SILENT), None)
 
 
 def _neighbour(address: str) -> str | None:

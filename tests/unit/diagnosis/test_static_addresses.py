@@ -12,7 +12,7 @@ from pcg.model.records import Finding, GatewayStatus, Problem, StepReport
 from pcg.model.states import Severity, StepName, StepState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-IN_USE = {"resource": "addresses", "where": "10.0.0.10-10.0.0.20", "address": "10.0.0.10", "mac": "02:00:00:00:00:09"}
+IN_USE = {"resource": "addresses", "where": "10.0.0.10-10.0.0.13", "needed": "4", "free": "0", "address": "10.0.0.10"}
 SHARED = {"resource": "control-plane-address", "where": "10.0.0.9", "address": "10.0.0.9", "mac": ""}
 EXHAUSTED = {"resource": "addresses", "where": "10.0.0.10-10.0.0.15", "needed": "6", "free": "1"}
 
@@ -24,8 +24,8 @@ def found(step: StepName, reason: str, fields: dict[str, str], state: StepState 
 
 
 FIRES = [
-    ("address-not-assigned/static-address-wrong", StepName.ADDRESSES, "address-in-use", IN_USE),
-    ("address-not-assigned/static-address-wrong", StepName.MACHINES, "address-in-use", IN_USE),
+    ("provisioning-stalled/address-pool-exhausted", StepName.ADDRESSES, "address-in-use", IN_USE),
+    ("provisioning-stalled/address-pool-exhausted", StepName.MACHINES, "address-in-use", IN_USE),
     ("address-not-assigned/static-address-wrong", StepName.ADDRESSES, "address-in-use", SHARED),
     (
         "address-not-assigned/static-address-wrong",
@@ -44,7 +44,9 @@ def test_fires(expected: str, step: StepName, reason: str, fields: dict[str, str
     assert f"{finding.scenario}/{finding.cause}" == expected
     assert finding.severity is Severity.ERROR
     assert finding.remedy and finding.cured and finding.evidence[0].text == "what happened"
-    named = ("address", "mac") if "address" in fields else ("where", "needed", "free", "field")
+    named = (
+        ("address", "mac") if "address" in fields and "needed" not in fields else ("where", "needed", "free", "field")
+    )
     assert all(value in finding.summary for key, value in fields.items() if key in named)
 
 

@@ -119,6 +119,7 @@ def test_good_settings_pass() -> None:
         ("https-proxy", {"https_proxy": "http://proxy/path"}),
         ("give-up-after", {"give_up_after": 0.0}),
         ("jet-speed", {"jet_speed": -1.0}),
+        ("machine-speed", {"machine_speed": 0.0}),
     ],
 )
 def test_wrong_settings_are_refused_with_their_field(field: str, changes: dict[str, Any]) -> None:

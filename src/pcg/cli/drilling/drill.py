@@ -53,6 +53,10 @@ class Way(StrEnum):
     """the same, and through the data center's forward proxy"""
 
 
+Change = Callable[["Scene", dict[str, Any]], None]
+"""of the configuration that is asked for"""
+
+
 class Trouble(Protocol):
     """What is wrong. `hits` is the faulty part's own counter of how often it struck."""
 
@@ -70,6 +74,8 @@ class Fault:
     name: str
     cuts: bool = False
     """what stands is cut when it comes, so that it meets the fault: for faults of what connects from then on"""
+    again: bool = False
+    """afterwards the configuration is given once more, and the password with it: one that was refused is not retried"""
 
     async def on(self, scene: Scene) -> None:
         await scene.lab.switch(self.name, on=True)
@@ -78,6 +84,8 @@ class Fault:
 
     async def off(self, scene: Scene) -> None:
         await scene.lab.switch(self.name, on=False)
+        if self.again:
+            await scene.configure()
 
     async def hits(self, scene: Scene) -> int:
         return await scene.lab.hits(self.name)
@@ -120,6 +128,25 @@ class WrongInput:
 
 
 @dataclass(frozen=True)
+class WrongConfiguration:
+    """The gateway is configured wrongly, and then right."""
+
+    wrong: Change
+    told: str
+    """in the words of its events: each such event is a hit"""
+
+    async def on(self, scene: Scene) -> None:
+        scene.change = self.wrong
+
+    async def off(self, scene: Scene) -> None:
+        scene.change = None
+        await scene.configure()
+
+    async def hits(self, scene: Scene) -> int:
+        return sum(self.told in message for message in await scene.failures())
+
+
+@dataclass(frozen=True)
 class Act:
     """Something done by hand: to the console, to a machine, to a file. Each of the three gets the scene."""
 
@@ -157,7 +184,7 @@ class Drill:
     """the recovery is complete only when the console has every event that the gateway wrote meanwhile"""
     options: tuple[str, ...] = ()
     """more of `pcg install`"""
-    change: Callable[[Scene, dict[str, Any]], None] | None = None
+    change: Change | None = None
     """of the configuration that is asked for"""
     found_within: float = FOUND_SECONDS
     """seconds"""

@@ -17,11 +17,12 @@ from typing import Any
 from pcg.cli.client import ConsoleClient, open_console
 from pcg.cli.demo_faults import Lab
 from pcg.cli.demo_stack import Stack
-from pcg.cli.drilling.drill import Drill, Given, Stage, Way
+from pcg.cli.drilling.drill import Change, Drill, Given, Stage, Way
 from pcg.cli.gateway_changes import configure_gateway
 from pcg.clouds.lab.edge.edge import NAME
 from pcg.clouds.lab.edge.process import PORTS
 from pcg.gateway.own_findings import read_findings
+from pcg.model.address_plan import needed_addresses
 from pcg.model.records import Finding
 from pcg.model.states import StepName
 
@@ -77,6 +78,8 @@ class Scene:
     given: Given = field(default_factory=Given)
     screen: list[str] = field(default_factory=list)
     """every line that the installers printed"""
+    change: Change | None = None
+    """of the configuration, beside the drill's own"""
     gateway: dict[str, Any] = field(default_factory=dict)
     steps: dict[str, str] = field(default_factory=dict)
     """name: state"""
@@ -116,8 +119,9 @@ class Scene:
 
     async def configure(self) -> None:
         document = self.stack.configuration(self.drill.nodes)
-        if self.drill.change is not None:
-            self.drill.change(self, document)
+        for change in (self.drill.change, self.change):
+            if change is not None:
+                change(self, document)
         await configure_gateway(self.console, self.gateway, document, self.stack.cloud_password)
 
     async def console_counted(self, metric: str, *labels: str) -> int:
@@ -125,6 +129,21 @@ class Scene:
         lines = (await self.console.metrics()).splitlines()
         series = [line for line in lines if line.startswith(metric) and all(label in line for label in labels)]
         return sum(int(float(line.rpartition(" ")[2])) for line in series)
+
+    @property
+    def shared_address(self) -> str:
+        """Kept free in the data center's network for a cluster's API server."""
+        return str(self.stack.data_center["control_plane_address"])
+
+    def pool(self, first: int) -> list[str]:
+        """As many addresses as one node needs, from that last octet on; the DHCP server gives those up to 199."""
+        network = self.shared_address.rpartition(".")[0]
+        return [f"{network}.{number}" for number in range(first, first + needed_addresses(1))]
+
+    async def failures(self) -> list[str]:
+        """What the gateway has told of its steps that failed."""
+        events = await self.console.items(f"/gateways/{self.gateway_id}/events")
+        return [str(event["message"]) for event in events if event["reason"] == "StepFailed"]
 
     async def cut(self) -> None:
         """Break what goes through the edge."""
@@ -180,6 +199,11 @@ class Scene:
             return []
         names = ["--name-servers", self.edge["name_server"]]
         return names if self.drill.way is Way.EDGE else [*names, "--https-proxy", self.edge["proxy"]]
+
+
+def with_shared_address(scene: Scene, document: dict[str, Any]) -> None:
+    """A change of the configuration: the API server has an address of its own, also before one node."""
+    document["network"]["controlPlaneAddress"] = scene.shared_address
 
 
 @asynccontextmanager

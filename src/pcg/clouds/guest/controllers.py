@@ -12,17 +12,19 @@ from typing import NoReturn
 
 from pcg.clouds.guest.cluster import Cluster
 from pcg.clouds.guest.durations import GuestDurations
+from pcg.clouds.guest.kubernetes_api.authentication import TOKEN_SECRET_TYPE
 from pcg.clouds.guest.kubernetes_api.events import record_event
 from pcg.clouds.guest.kubernetes_api.resources import Object, matches
 from pcg.clouds.guest.kubernetes_api.store import stamp
+from pcg.clouds.guest.surroundings import Surroundings
 from pcg.clouds.guest.waiting import event_or_time
 
 _POD_NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' own, without what could spell words"""
 
 
-async def run_controllers(cluster: Cluster, durations: GuestDurations) -> NoReturn:
-    controllers = Controllers(cluster, durations)
+async def run_controllers(cluster: Cluster, durations: GuestDurations, around: Surroundings) -> NoReturn:
+    controllers = Controllers(cluster, durations, around)
     while True:
         changed = cluster.store.next_change
         again = controllers.reconcile() if cluster.available else None
@@ -30,8 +32,9 @@ async def run_controllers(cluster: Cluster, durations: GuestDurations) -> NoRetu
 
 
 class Controllers:
-    def __init__(self, cluster: Cluster, durations: GuestDurations) -> None:
+    def __init__(self, cluster: Cluster, durations: GuestDurations, around: Surroundings) -> None:
         self._cluster = cluster
+        self._around = around
         self._store = cluster.store
         self._grace = durations.node_grace / cluster.speed
         self._eviction = durations.eviction / cluster.speed
@@ -41,6 +44,7 @@ class Controllers:
     def reconcile(self) -> float | None:
         """Seconds until something is due by time alone, or None."""
         due = self._node_lifecycle()
+        self._clean_tokens()
         self._collect_garbage()
         for deployment in self._store.select("deployments"):
             self._scale(deployment)
@@ -68,6 +72,14 @@ class Controllers:
             for pod in self._store.select("pods", fields={"spec.nodeName": name}):
                 self._delete_pod(pod)
         return min(due, default=None)
+
+    def _clean_tokens(self) -> None:
+        """As the token cleaner does with those that have run out."""
+        if self._around.tokens_valid:
+            return
+        for secret in self._store.select("secrets", "kube-system"):
+            if secret.get("type") == TOKEN_SECRET_TYPE and not self._around.well("tokens_valid"):
+                self._store.delete("secrets", secret["metadata"]["name"], "kube-system")
 
     def _mark_unknown(self, node: Object) -> None:
         conditions = [

@@ -41,10 +41,12 @@ class Environment:
         finished = self.clock.monotonic()
         await self._insist(lambda: self.hypervisor.record(machine_id, stage, started, finished))
 
-    async def report(self, machine_id: str, address: str | None, host_name: str) -> None:
+    async def report(self, machine_id: str, address: str | None, host_name: str, dhcp: bool | None) -> None:
         """What the guest agent tells the hypervisor while it runs."""
         await self._insist(
-            lambda: self.hypervisor.report_guest(machine_id, address=address, host_name=host_name, tools_running=True)
+            lambda: self.hypervisor.report_guest(
+                machine_id, address=address, host_name=host_name, tools_running=True, dhcp=dhcp
+            )
         )
 
     async def discover(self, machine_id: str) -> Lease | None:

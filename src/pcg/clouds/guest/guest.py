@@ -7,7 +7,9 @@ Boot, cloud-init's four stages on exactly what the machine was given, then whate
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from dataclasses import replace
 
 from pcg.clouds.guest.cloud_init_modules import run_module, semaphore, write_network
@@ -22,6 +24,7 @@ from pcg.clouds.guest.node import REGISTRATION_FILE, Node
 from pcg.clouds.guest.shell import Shell
 from pcg.clouds.guest.user_data import (
     MetaData,
+    NetworkConfig,
     UserData,
     commands_to_run,
     delivered,
@@ -44,6 +47,7 @@ class Guest:
         self._logs = GuestLogs(disk.folder, environment.clock, environment.speed)
         self._address = ""
         self._host_name = "ubuntu"
+        self._dhcp: bool | None = None
         self._node: Node | None = None
         self._group = asyncio.TaskGroup()
 
@@ -74,7 +78,7 @@ class Guest:
         await self._environment.take(self._environment.durations.kernel)
         self._logs.kernel("EXT4-fs (sda1): mounted filesystem with ordered data mode. Opts: (null). Quota mode: none.")
         self._logs.system("systemd", "Started Service for virtual machines hosted on VMware.", 1)
-        await self._environment.report(self._machine.id, None, self._host_name)
+        await self._report(None)
         await self._environment.record(self._machine.id, "boot", began)
 
     async def _local_stage(self) -> MetaData | None:
@@ -86,7 +90,8 @@ class Guest:
             self._logs.cloud_init("DataSourceVMware.py", "DEBUG", f"Getting guestinfo value for key {key}")
             if value is None:
                 self._logs.cloud_init("DataSourceVMware.py", "DEBUG", f"No value found for key {key}")
-        if self._machine.meta_data is None and self._machine.user_data is None:
+        around = self._environment.servers.surroundings
+        if not around.well("data_source") or (self._machine.meta_data is None and self._machine.user_data is None):
             self._no_data_source()
             return None
         try:
@@ -100,14 +105,19 @@ class Guest:
             return None
         self._logs.cloud_init("sources/__init__.py", "DEBUG", f"Seeing if we can get any data from {DATA_SOURCE}")
         self._name_host(given.host_name)
+        if not around.well("network_configuration"):
+            self._logs.cloud_init("stages.py", "INFO", "network config is disabled by system_cfg")
+            given = replace(given, network=NetworkConfig(dhcp=False))
         write_network(self._disk, given.network, self._logs)
+        self._dhcp = given.network.dhcp
+        await self._report(None)
         await self._environment.record(self._machine.id, "cloud-init local", began)
         return given
 
     async def _network_stage(self, given: MetaData) -> None:
         began = self._environment.clock.monotonic()
         self._address = await bring_up(self._machine.id, given.network, self._environment, self._logs)
-        await self._environment.report(self._machine.id, self._address, self._host_name)
+        await self._report(self._address)
         await self._environment.record(self._machine.id, "network", began)
 
     async def _modules(self, given: MetaData) -> None:
@@ -214,7 +224,12 @@ class Guest:
             self._host_name = self._logs.host_name = name
             self._disk.write("/etc/hostname", f"{name}\n")
 
+    async def _report(self, address: str | None) -> None:
+        await self._environment.report(self._machine.id, address, self._host_name, self._dhcp)
+
     def _write_files(self, wanted: UserData) -> None:
+        if not self._environment.servers.surroundings.well("writable"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         for file in files_to_write(wanted.write_files) if wanted.write_files is not None else []:
             content = file.content
             if file.append:

@@ -19,6 +19,11 @@ _DHCLIENT_PID = 702
 async def bring_up(machine_id: str, config: NetworkConfig, environment: Environment, logs: GuestLogs) -> str:
     """The machine's address, without its prefix."""
     logs.system("systemd", "Starting Network Configuration...", 1)
+    around = environment.servers.surroundings
+    if not around.well("cards_connected"):
+        logs.kernel(f"vmxnet3 0000:0b:00.0 {INTERFACE}: NIC Link is Down")
+        logs.system("systemd-networkd", f"{INTERFACE}: Lost carrier", 611)
+        await around.until(lambda: around.cards_connected)
     logs.kernel(f"vmxnet3 0000:0b:00.0 {INTERFACE}: NIC Link is Up 10000 Mbps")
     if config.dhcp:
         lease = await _ask_until_bound(machine_id, environment, logs)

@@ -50,8 +50,10 @@ class Hypervisor(Protocol):
         """Ask on the machine's network for a lease; None when nobody answers. Asking again renews the same lease."""
         ...
 
-    async def report_guest(self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool) -> None:
-        """What the guest agent tells the hypervisor."""
+    async def report_guest(
+        self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool, dhcp: bool | None = None
+    ) -> None:
+        """What the guest agent tells the hypervisor. `dhcp`: whether the card asks for a lease; None: not known yet."""
         ...
 
     async def record(self, machine_id: str, stage: str, started: float, finished: float) -> None:

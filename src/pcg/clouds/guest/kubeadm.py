@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import yaml
 
+from pcg.clouds.guest.api_servers import API_PORT
 from pcg.clouds.guest.certificates import Authority, Peer, public_key_hash
 from pcg.clouds.guest.cluster import CLUSTER_FILE, Cluster
 from pcg.clouds.guest.disk import MachineDisk
@@ -34,7 +35,6 @@ from pcg.clouds.guest.kubernetes_api.authentication import ADMINISTRATORS, token
 from pcg.clouds.guest.kubernetes_api.status import StatusError
 from pcg.clouds.guest.logs import GuestLogs
 from pcg.clouds.guest.node import (
-    API_PORT,
     ETCD_CA_FILE,
     ETCD_CA_KEY_FILE,
     ETCD_SERVING_FILE,

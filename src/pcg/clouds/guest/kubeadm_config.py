@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
+from pcg.clouds.guest.api_servers import API_PORT
 from pcg.clouds.guest.certificates import Authority
 from pcg.clouds.guest.disk import MachineDisk
 from pcg.clouds.guest.kubernetes_api.resources import NAME
-from pcg.clouds.guest.node import API_PORT, CA_FILE, CA_KEY_FILE, ETCD_CA_FILE, ETCD_CA_KEY_FILE
+from pcg.clouds.guest.node import CA_FILE, CA_KEY_FILE, ETCD_CA_FILE, ETCD_CA_KEY_FILE
 from pcg.errors import InvalidInput
 
 _VERSIONS = ("kubeadm.k8s.io/v1beta3", "kubeadm.k8s.io/v1beta4")

@@ -19,6 +19,8 @@ from pcg.clouds.guest.kubernetes_api.store import stamp
 from pcg.clouds.guest.logs import GuestLogs
 from pcg.clouds.guest.pod_worker import PodWorker
 
+_FULL = ("True", "KubeletHasDiskPressure", "kubelet has disk pressure")
+_PRESSURE = {"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}
 _HEALTHY = {
     "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     "DiskPressure": ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -92,18 +94,34 @@ class Kubelet:
         if node is None:
             return  # deleted by a person: a kubelet registers only as it starts
         present = {entry["type"]: entry for entry in node["status"]["conditions"]}
+        full = not self._environment.servers.surroundings.well("disks_have_room")
+        wanted = {**_HEALTHY, "DiskPressure": _FULL} if full else _HEALTHY
         now = stamp(self._environment.clock.now())
         conditions = [
             present[kind]
             if kind in present and present[kind]["status"] == status
             else {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": now}
-            for kind, (status, reason, message) in _HEALTHY.items()
+            for kind, (status, reason, message) in wanted.items()
         ]
         addresses = [{"type": "InternalIP", "address": self._address}, {"type": "Hostname", "address": self._node}]
         changed = self._store.patch("nodes", self._node, {"status": {"conditions": conditions, "addresses": addresses}})
+        if (present.get("DiskPressure", {}).get("status") == "True") is not full:
+            self._tell_of_disk(changed, full)
         if present.get("Ready", {}).get("status") != "True":
             message = f"Node {self._node} status is now: NodeReady"
             record_event(self._store, changed, "NodeReady", message, "kubelet", self._environment.clock.now())
+
+    def _tell_of_disk(self, node: Object, full: bool) -> None:
+        """Nothing new is scheduled to a node under disk pressure."""
+        taints = [taint for taint in node["spec"].get("taints") or () if taint.get("key") != _PRESSURE["key"]]
+        node = self._store.patch("nodes", self._node, {"spec": {"taints": [*taints, _PRESSURE] if full else taints}})
+        reason = "NodeHasDiskPressure" if full else "NodeHasNoDiskPressure"
+        if full:
+            words = '"Eviction manager: attempting to reclaim" resourceName="ephemeral-storage"'
+            self._logs.kubelet(words, level="W", source="eviction_manager.go:345")
+        message = f"Node {self._node} status is now: {reason}"
+        self._logs.kubelet(f'"{message}"', source="kubelet_node_status.go:696")
+        record_event(self._store, node, reason, message, "kubelet", self._environment.clock.now())
 
     def _sync(self, group: asyncio.TaskGroup) -> None:
         wanted = {

@@ -12,17 +12,17 @@ from typing import Any, NoReturn
 import yaml
 from starlette.types import ASGIApp
 
-from pcg.clouds.guest.api_servers import ApiServer, Listener
+from pcg.clouds.guest.api_servers import API_PORT, ApiServer, Listener
 from pcg.clouds.guest.cluster import Cluster
 from pcg.clouds.guest.disk import MachineDisk
 from pcg.clouds.guest.environment import Environment
 from pcg.clouds.guest.etcd_api import CLIENT_PORT
 from pcg.clouds.guest.kubelet import Kubelet
+from pcg.clouds.guest.kubelet_service import keep_kubelet, kubelet_application
 from pcg.clouds.guest.kubernetes_api.resources import Object
 from pcg.clouds.guest.logs import GuestLogs
 from pcg.clouds.guest.waiting import event_or_time
 
-API_PORT = 6443
 CA_FILE = "/etc/kubernetes/pki/ca.crt"
 CA_KEY_FILE = "/etc/kubernetes/pki/ca.key"
 ETCD_CA_FILE = "/etc/kubernetes/pki/etcd/ca.crt"
@@ -90,22 +90,44 @@ class Node:
     async def run(self) -> NoReturn:
         """The kubelet and kube-vip, until cancelled."""
         registration = yaml.safe_load(self._disk.read(REGISTRATION_FILE) or "{}")
-        kubelet = Kubelet(
-            machine_id=self._machine_id,
-            node=self.name,
-            address=self.address,
-            cluster=self.cluster,
-            disk=self._disk,
-            logs=self._logs,
-            environment=self._environment,
-            template=registration,
-        )
+
+        def kubelet() -> Kubelet:
+            return Kubelet(
+                machine_id=self._machine_id,
+                node=self.name,
+                address=self.address,
+                cluster=self.cluster,
+                disk=self._disk,
+                logs=self._logs,
+                environment=self._environment,
+                template=registration,
+            )
+
+        own = self._server(kubelet_application(), CA_FILE, SERVING_FILE, SERVING_KEY_FILE)
+        servers = self._environment.servers
         async with asyncio.TaskGroup() as group:
             for address in self.control_plane_addresses():
                 if self._listeners:
                     group.create_task(self._hold(address))
-            group.create_task(kubelet.run())
+            group.create_task(self._feel())
+            group.create_task(keep_kubelet(kubelet, self.address, own, servers, self._logs))
         raise AssertionError("a node runs until it is cancelled")
+
+    async def _feel(self) -> NoReturn:
+        """Look again at everything whenever the surroundings change, and write down what this node meets."""
+        around = self._environment.servers.surroundings
+        static_pod = f'pod="kube-system/kube-apiserver-{self.name}"'
+        while True:
+            changed = around.next_change
+            if not around.well("api_servers_run"):
+                self._logs.kubelet(
+                    f'"Error syncing pod, skipping" err="failed to \\"StartContainer\\" for \\"kube-apiserver\\" with '
+                    f'CrashLoopBackOff: \\"back-off 10s restarting failed container=kube-apiserver\\"" {static_pod}',
+                    level="E",
+                    source="pod_workers.go:1294",
+                )
+            self.cluster.store.touch()
+            await changed.wait()
 
     def close(self) -> None:
         """At once, as pulling the plug does."""
@@ -158,7 +180,8 @@ class Node:
 
     async def _listen(self, address: str) -> None:
         server = self._server(self.cluster.application, CA_FILE, SERVING_FILE, SERVING_KEY_FILE)
-        self._listeners[address] = await self._environment.servers.open(address, API_PORT, server)
+        announced = address != self.address
+        self._listeners[address] = await self._environment.servers.open(address, API_PORT, server, announced=announced)
 
     def _server(self, application: ASGIApp, ca: str, certificate: str, key: str) -> ApiServer:
         disk = self._disk

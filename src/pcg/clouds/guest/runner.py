@@ -81,6 +81,7 @@ class MachineRunner:
     async def run(self) -> NoReturn:
         """Until cancelled; then every guest is off and every process of theirs gone."""
         async with self._group:
+            self._group.create_task(self.api_servers.follow(), name="listeners")
             while True:
                 try:
                     await self._settle(await self._hypervisor.machines())
@@ -138,7 +139,8 @@ class MachineRunner:
 
     def _control(self, cluster: Cluster) -> None:
         name = f"controllers of {cluster.id}"
-        self._group.create_task(_alone(run_controllers(cluster, self._durations), name), name=name)
+        controllers = run_controllers(cluster, self._durations, self.api_servers.surroundings)
+        self._group.create_task(_alone(controllers, name), name=name)
 
 
 async def _alone(life: Coroutine[Any, Any, None], name: str) -> None:

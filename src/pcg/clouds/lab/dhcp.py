@@ -41,6 +41,10 @@ class DhcpServer:
         self.leases = dict(leases or {})
         """address by the card's MAC"""
         self.refused = 0
+        self.running = True
+        """False: nobody answers"""
+        self.unheard = 0
+        """how often somebody asked while the server did not run"""
         self._on_change = on_change
 
     @property
@@ -48,14 +52,20 @@ class DhcpServer:
         taken = set(self.leases.values())
         return [address for address in self.scope.addresses() if address not in taken]
 
-    def count_free(self) -> int:
-        """As a person asks the server; asking while nothing is free counts as a refusal too."""
+    def count_free(self) -> int | None:
+        """As a person asks the server, None: it does not run. Asking while nothing is free counts as a refusal too."""
+        if not self.running:
+            self.unheard += 1
+            return None
         free = len(self.free)
         self.refused += not free
         return free
 
-    def discover(self, mac: str) -> Lease:
-        """The card's lease, renewed or new; without an address when none is free."""
+    def discover(self, mac: str) -> Lease | None:
+        """The card's lease, renewed or new; without an address when none is free. None: the server does not run."""
+        if not self.running:
+            self.unheard += 1
+            return None
         address = self.leases.get(mac)
         if address is None:
             address = next(iter(self.free), None)

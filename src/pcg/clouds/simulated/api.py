@@ -65,6 +65,8 @@ def api_application(center: DataCenter, sessions: Sessions) -> Starlette:
 
     def inside(handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
+            if not center.door.knows_sessions():
+                sessions.tokens = []
             sessions.demand(request.headers.get("authorization", ""))
             center.calls["calls"] += 1
             answer = await handler(request)
@@ -73,7 +75,10 @@ def api_application(center: DataCenter, sessions: Sessions) -> Starlette:
         return checked
 
     async def log_in(request: Request) -> Response:
-        return JSONResponse({"token": sessions.log_in(LoginRequest.model_validate_json(await _body(request)))})
+        token = sessions.log_in(LoginRequest.model_validate_json(await _body(request)))
+        if not center.door.admits():
+            raise Refusal("login-refused", f"The account {sessions.username} is locked.")
+        return JSONResponse({"token": token})
 
     async def log_out(request: Request) -> Any:
         token = request.headers["authorization"].removeprefix("Bearer ")

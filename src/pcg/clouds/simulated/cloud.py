@@ -80,6 +80,8 @@ class SimulatedConnection:
         """by gateway, as of the last bulk read"""
         self._own = ""
         """the gateway whose machines were read last"""
+        self._import = ""
+        """the task that was begun last to fetch an image, until it has been seen failed"""
 
     async def check(self, configuration: Configuration) -> list[Check]:
         return await preflight.check(self._api, configuration, self._own)
@@ -96,8 +98,13 @@ class SimulatedConnection:
             raise template_missing(wanted.folder, wanted.name)
         if found["task"] is not None:
             return TemplateProgress(None, self._task(found["task"]), fetched=True)
+        begun, self._import = await self.task(self._import) if self._import else None, ""
+        if begun is not None and begun.state is TaskState.FAILED:
+            return TemplateProgress(None, begun, fetched=True)
         request = {"folder": wanted.folder, "name": wanted.name, "url": wanted.image, "sha256": wanted.sha256}
-        return TemplateProgress(None, self._task(await self._api.post("/api/templates", request)), fetched=True)
+        begun = self._task(await self._api.post("/api/templates", request))
+        self._import = begun.id
+        return TemplateProgress(None, begun, fetched=True)
 
     async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
         answer = await self._api.get("/api/machines", gateway=gateway_id)
@@ -204,6 +211,9 @@ def observed(told: dict[str, Any]) -> ObservedMachine:
         hardware=(told["cpus"], told["memory"]),
         created=told["created"],
         cluster_tools=told["tools"],
+        host_name=told["hostName"],
+        dhcp=told["dhcp"],
+        connected=told["connected"],
         foreign_disks=told["foreignDisks"],
         holds_user_data=told["userData"],
     )

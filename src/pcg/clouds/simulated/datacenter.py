@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pcg.clock import Clock
+from pcg.clouds.guest.surroundings import Surroundings
 from pcg.clouds.lab.dhcp import DhcpScope, DhcpServer
 from pcg.clouds.simulated import permissions as privilege
+from pcg.clouds.simulated.door import Door
 from pcg.clouds.simulated.durations import Durations
 from pcg.clouds.simulated.events import ADMINISTRATOR, EventLog
+from pcg.clouds.simulated.hosts import Hosts
 from pcg.clouds.simulated.images import Gate, ImageFetcher
 from pcg.clouds.simulated.inventory import (
     CLUSTER,
@@ -64,12 +67,21 @@ class DataCenter:
         self.speed = speed
         self.state = state
         self.gate = gate or Gate()
+        self.door = Door()
+        self.hosts = Hosts()
+        self.network = NETWORK
+        """what the network is called now"""
+        self.missed = 0
+        """how often something was looked for by a name that it no longer has"""
         self.calls: Counter[str] = Counter()
         """of the API, by what was asked"""
         self.machines = Machines(state)
         self.permissions = Permissions(state, account)
         self.events = EventLog(state)
         self.dhcp = DhcpServer(scope, state.get(_LEASES, NETWORK), self._keep_leases)
+        self.surroundings = Surroundings()
+        self._unheard: dict[str, dict[str, Any]] = {}
+        """what guests would report if their agents ran, by machine"""
         self.news = News(int(clock.now().timestamp() * 1000))
         self._fetcher = fetcher
         self._durations = durations or Durations()
@@ -103,7 +115,7 @@ class DataCenter:
         own = [machine for machine in self.machines if gateway and machine.owner == gateway]
         for placement in wanted:
             try:
-                place = find_place(placement)
+                place = self._find_place(placement)
             except Refusal as refusal:
                 answers.append({"refusal": refusal.document()})
                 continue
@@ -111,7 +123,8 @@ class DataCenter:
             answers.append(
                 {
                     "folder": place.folder_path,
-                    "network": place.network,
+                    "network": self.network,
+                    "clocks": self.hosts.clocks(),
                     "datastore": {"name": place.datastore, "free": self.machines.free_space(place.datastore)},
                     "hosts": [{"name": name, "free": free} for name, free in self.machines.free_memory().items()],
                     "own": {"there": len(own), "running": sum(machine.powered_on for machine in own)},
@@ -140,7 +153,7 @@ class DataCenter:
                 "free": self.machines.free_space(DATASTORE),
                 "capacity": DATASTORE_CAPACITY,
             },
-            "network": NETWORK,
+            "network": self.network,
             "templates": sorted(self.state.all(_TEMPLATE)),
         }
 
@@ -172,7 +185,8 @@ class DataCenter:
     def list_machines(self, gateway: str) -> dict[str, Any]:
         """The bulk read: every machine with the gateway's mark."""
         self.calls["bulk-read"] += 1
-        found = [shown(machine) for machine in self.machines if machine.owner == gateway]
+        cards = self.surroundings.cards_connected
+        found = [shown(machine, cards) for machine in self.machines if machine.owner == gateway]
         return {"revision": self.news.revision(gateway), "machines": found}
 
     def list_tasks(self, gateway: str) -> list[dict[str, Any]]:
@@ -185,7 +199,7 @@ class DataCenter:
         return self.described(task)
 
     def create_machine(self, request: MachineRequest) -> dict[str, Any]:
-        place = find_place(request.placement)
+        place = self._find_place(request.placement)
         if self.state.get(_TEMPLATE, request.template) is None:
             raise Refusal("not-found", f"There is no template {request.template}.", {"kind": "template"})
         self.permissions.demand((privilege.DEPLOY_TEMPLATE, request.template), *self._needs(place))
@@ -252,6 +266,31 @@ class DataCenter:
         self._log("copied", made)
         return self._put(made, user_data=source.user_data, meta_data=source.meta_data)
 
+    def hear(self, machine_id: str, report: Mapping[str, Any]) -> None:
+        """What a guest's agent reports. A machine that was switched off or removed meanwhile reports nothing any more,
+        and one whose agent does not run only once it does."""
+        if not self.surroundings.well("agents_run"):
+            self._unheard[machine_id] = dict(report)
+            return
+        machine = self.machines.find(machine_id)
+        if machine is None or not machine.powered_on:
+            return
+        if any(getattr(machine, name) != value for name, value in report.items()):
+            self.machines.change(machine_id, **report)
+            self.news.changed(machine.owner)
+
+    def start_agents(self) -> None:
+        """They report what they know."""
+        self.surroundings.change(agents_run=True)
+        unheard, self._unheard = self._unheard, {}
+        for machine_id, report in unheard.items():
+            self.hear(machine_id, report)
+
+    def restart_machines(self) -> None:
+        """Every machine of a gateway that runs boots anew, as after the reset button."""
+        for machine in [machine for machine in self.machines if machine.owner and machine.powered_on]:
+            self._switched(machine, True)
+
     def power_off(self, machine_id: str) -> None:
         machine = self.machines.get(machine_id)
         self._log("powered-off", machine)
@@ -292,6 +331,7 @@ class DataCenter:
     def _create(self, task: Task) -> None:
         request = task.request
         place = Place(*request["place"])
+        self.hosts.demand()
         self.machines.demand_free(request["name"], place.folder, request["marks"].get(MARK_INSTANCE, ""))
         instance = request["marks"].get(MARK_INSTANCE) or str(uuid.uuid4())
         size = (request["cpus"], request["memory"], request["disk"])
@@ -330,6 +370,13 @@ class DataCenter:
             fields = {"object": machine_id, "instance": machine.instance}
             raise Refusal("wrong-instance", f"{machine.name} is not the machine that was made.", fields)
         return machine
+
+    def _find_place(self, placement: dict[str, str]) -> Place:
+        try:
+            return find_place(placement, self.network)
+        except Refusal:
+            self.missed += self.network != NETWORK
+            raise
 
     def _needs(self, place: Place) -> list[tuple[str, str]]:
         in_folder = (privilege.CREATE_FROM_EXISTING, privilege.DELETE, privilege.POWER_ON, privilege.POWER_OFF)
@@ -381,7 +428,8 @@ class DataCenter:
         self.machines.put(machine)
         host = self.machines.host_for(machine) if on else ""
         boot = machine.boot + (1 if on else 0)
-        changes = {"powered_on": on, "boot": boot, "host": host, "address": None, "tools": False}
+        changes = {"powered_on": on, "boot": boot, "host": host, "address": None, "tools": False, "dhcp": None}
+        self._unheard.pop(machine.id, None)
         changed = self.machines.change(machine.id, **changes)
         self.news.changed(machine.owner)
         self.news.changed(News.POWER)
@@ -401,7 +449,8 @@ class DataCenter:
         self.state.put(_LEASES, NETWORK, leases)
 
 
-def shown(machine: Machine) -> dict[str, Any]:
+def shown(machine: Machine, connected: bool = True) -> dict[str, Any]:
+    """`connected`: its network card."""
     return {
         "id": machine.id,
         "name": machine.name,
@@ -413,6 +462,9 @@ def shown(machine: Machine) -> dict[str, Any]:
         "memory": machine.memory,
         "created": machine.created,
         "tools": machine.tools,
+        "hostName": machine.host_name,
+        "dhcp": machine.dhcp,
+        "connected": connected,
         "foreignDisks": list(machine.foreign_disks),
         "userData": machine.user_data is not None,
     }

@@ -46,6 +46,22 @@ def translate(refusal: Refusal, address: str, account: str) -> PcgError:
             return NotFound(refusal.message, reason="object-gone", evidence=evidence, fields=fields)
         case "not-found":
             return not_found(refusal, evidence)
+        case "host-not-responding":
+            return TryAgain(
+                refusal.message,
+                reason="data-center-failed",
+                evidence=evidence,
+                remedy=["Ask whoever runs the data center to look at the named host; it is tried again by itself."],
+                fields=fields,
+            )
+        case "fetch-interrupted":
+            return TryAgain(
+                refusal.message,
+                reason="image-transfer-interrupted",
+                evidence=evidence,
+                remedy=["Nothing: the transfer begins again by itself.", "If it breaks off again, look at the way."],
+                fields=fields,
+            )
         case "fetch-failed":
             return Unreachable(
                 refusal.message,

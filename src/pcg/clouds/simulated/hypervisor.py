@@ -41,14 +41,11 @@ class SimulatedHypervisor:
         machine = self._center.machines.find(machine_id)
         return None if machine is None else self._center.dhcp.discover(machine.mac)
 
-    async def report_guest(self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool) -> None:
-        """A machine that was switched off or removed meanwhile reports nothing any more."""
-        machine = self._center.machines.find(machine_id)
-        if machine is None or not machine.powered_on:
-            return
-        if (machine.address, machine.host_name, machine.tools) != (address, host_name, tools_running):
-            self._center.machines.change(machine_id, address=address, host_name=host_name, tools=tools_running)
-            self._center.news.changed(machine.owner)
+    async def report_guest(
+        self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool, dhcp: bool | None = None
+    ) -> None:
+        report = {"address": address, "host_name": host_name, "tools": tools_running, "dhcp": dhcp}
+        self._center.hear(machine_id, report)
 
     async def record(self, machine_id: str, stage: str, started: float, finished: float) -> None:
         machine = self._center.machines.find(machine_id)

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -32,15 +32,29 @@ LARGEST_IMAGE_BYTES = 64 * 1024 * 1024
 
 
 class Gate:
-    """Whether the host lets anybody in; `turned_away` counts who came while it was shut."""
+    """Whether the host lets anybody in, and for how long; `turned_away` counts who came while it was shut, and
+    `broken_off` the transfers that came to no end."""
 
     def __init__(self) -> None:
         self.open = True
         self.turned_away = 0
+        self.lasts = True
+        """False: every connection breaks in the middle of the image"""
+        self.broken_off = 0
+        self.connections: set[asyncio.Transport] = set()
 
     def passes(self) -> bool:
         self.turned_away += not self.open
         return self.open
+
+    def breaks(self) -> bool:
+        """Whether the connections have just been broken."""
+        if self.lasts:
+            return False
+        self.broken_off += 1
+        for transport in self.connections:
+            transport.abort()
+        return True
 
 
 def image() -> bytes:
@@ -61,11 +75,23 @@ def image_sha256() -> str:
     return hashlib.sha256(image()).hexdigest()
 
 
-def _application() -> Starlette:
+def _application(gate: Gate) -> Starlette:
     content = image()
 
     async def give(request: Request) -> Response:
-        return Response(content, media_type="application/x-tar")
+        headers = {"content-length": str(len(content))}
+        if request.method == "HEAD":
+            return Response(media_type="application/x-tar", headers=headers)
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield content[: len(content) // 2]
+            if gate.breaks():
+                while (await request.receive())["type"] != "http.disconnect":
+                    continue
+                return
+            yield content[len(content) // 2 :]
+
+        return StreamingResponse(parts(), media_type="application/x-tar", headers=headers)
 
     return Starlette(routes=[Route(f"/{IMAGE_FILE}", give, methods=["GET", "HEAD"])])
 
@@ -73,15 +99,20 @@ def _application() -> Starlette:
 @asynccontextmanager
 async def image_host(gate: Gate, address: str) -> AsyncIterator[str]:
     """Served as plain HTTP at a port of its own choice; gives the base URL."""
-    config = Config(_application(), lifespan="off", log_config=None, access_log=False, ws="none")
+    config = Config(_application(gate), lifespan="off", log_config=None, access_log=False, ws="none")
     config.load()
     loop = asyncio.get_running_loop()
 
     class Guarded(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            gate.connections.add(transport)
             if not gate.passes():
                 transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            gate.connections.discard(self.transport)
+            super().connection_lost(exc)
 
     server = await loop.create_server(lambda: Guarded(config, ServerState(), {}, loop), address, IMAGE_PORT)
     try:
@@ -98,12 +129,24 @@ class ImageTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._inner = httpx.ASGITransport(_application())
+        self._inner = httpx.ASGITransport(_application(gate))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if not self._gate.passes():
             raise httpx.ReadError("[Errno 104] Connection reset by peer", request=request)
+        if request.method == "GET" and self._gate.breaks():
+            return httpx.Response(200, stream=_HalfAnImage(request))
         return await self._inner.handle_async_request(request)
+
+
+class _HalfAnImage(httpx.AsyncByteStream):
+    def __init__(self, request: httpx.Request) -> None:
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = image()
+        yield content[: len(content) // 2]
+        raise httpx.ReadError("[Errno 104] Connection reset by peer", request=self._request)
 
 
 class ImageFetcher:
@@ -137,6 +180,10 @@ class ImageFetcher:
                         raise _failed(url, "http", f"it is larger than {LARGEST_IMAGE_BYTES} bytes")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             problem: PcgError = translate(url, error, otherwise="http")
+            if content:
+                fields = {"url": url, "hop": problem.fields["hop"], "received": str(len(content))}
+                message = f"The transfer of the image from {url} broke off after {len(content)} bytes."
+                raise Refusal("fetch-interrupted", message, fields) from error
             raise _failed(url, problem.fields["hop"], problem.evidence[-1]) from error
         if answer.status_code != 200:
             raise _failed(url, "http", f"HTTP {answer.status_code}")

@@ -58,15 +58,19 @@ class Place:
         return f"/{DATACENTER}/network/{self.network}"
 
 
-def find_place(wanted: dict[str, str]) -> Place:
-    """From a placement's names or inventory paths. Raises Refusal `not-found` with what is there instead."""
+def find_place(wanted: dict[str, str], network: str = NETWORK) -> Place:
+    """From a placement's names or inventory paths; `network` is what the network is called now.
+
+    Raises Refusal `not-found` with what is there instead.
+    """
+    _one("network", wanted.get("network", ""), (network,))
     _one("datacenter", wanted.get("datacenter", ""), (DATACENTER,))
     _one("cluster", wanted.get("cluster", ""), (CLUSTER,))
     return Place(
         folder=find_folder(wanted.get("folder", "")),
         pool=_one("resource-pool", wanted.get("resourcePool", ""), (POOL,)),
         datastore=_one("datastore", wanted.get("datastore", ""), (DATASTORE,)),
-        network=_one("network", wanted.get("network", ""), (NETWORK,)),
+        network=NETWORK,
     )
 
 

@@ -56,7 +56,7 @@ async def in_process_lab(
     fetcher = ImageFetcher(ImageTransport(gate))
     center = DataCenter(state, clock, account=ACCOUNT, scope=SCOPE, fetcher=fetcher, gate=gate, speed=speed)
     faults.restore(center)
-    servers = ApiServers(listen=False)
+    servers = ApiServers(listen=False, surroundings=center.surroundings)
     runner = MachineRunner(
         SimulatedHypervisor(center),
         clock=clock,

@@ -14,6 +14,8 @@ from pcg.clouds.simulated.state import State
 from pcg.model.naming import MARK_GATEWAY
 
 _KIND = "machine"
+NEXT_TO_NOTHING = 20
+"""GiB; no machine's disk is smaller"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Machine:
     host_name: str = ""
     tools: bool = False
     """whether its guest agent reports"""
+    dhcp: bool | None = None
+    """whether its card asks for a lease, as the agent tells it"""
     foreign_disks: tuple[str, ...] = ()
     """files of disks that were attached later by somebody"""
 
@@ -55,6 +59,8 @@ class Machine:
 
 class Machines:
     def __init__(self, state: State) -> None:
+        self.short = 0
+        """how often a datastore was looked at that has next to no room"""
         self._state = state
         self._machines = {key: _read(document) for key, document in state.all(_KIND).items()}
 
@@ -100,7 +106,9 @@ class Machines:
 
     def free_space(self, datastore: str) -> int:
         """GiB."""
-        return DATASTORE_CAPACITY - sum(item.disk for item in self._machines.values() if item.datastore == datastore)
+        free = DATASTORE_CAPACITY - sum(item.disk for item in self._machines.values() if item.datastore == datastore)
+        self.short += free < NEXT_TO_NOTHING
+        return free
 
     def free_memory(self) -> dict[str, int]:
         """GiB by host."""

@@ -5,6 +5,7 @@ Privileges bear vSphere's ids, because those are the words that platform enginee
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from pcg.clouds.simulated.inventory import DATACENTER
@@ -34,10 +35,10 @@ _KIND = "permission"
 
 
 class Permissions:
-    """`denied` counts privileges that were asked for and found missing."""
+    """`denied` counts how often each privilege was asked for and found missing."""
 
     def __init__(self, state: State, account: str) -> None:
-        self.denied = 0
+        self.denied: Counter[str] = Counter()
         self._state = state
         self.account = account
         if not state.all(_KIND):
@@ -64,7 +65,7 @@ class Permissions:
 
     def has(self, privilege: str, path: str) -> bool:
         granted = privilege in self.of(path)
-        self.denied += not granted
+        self.denied[privilege] += not granted
         return granted
 
     def demand(self, *needs: tuple[str, str]) -> None:

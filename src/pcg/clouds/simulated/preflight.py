@@ -9,8 +9,11 @@ from pcg.clouds.simulated import capacity
 from pcg.clouds.simulated.client import ApiClient
 from pcg.clouds.simulated.errors import permission_missing, template_missing, translate
 from pcg.clouds.simulated.refusals import Refusal
-from pcg.errors import NotFound, PcgError, ResourcesMissing, Unreachable
+from pcg.errors import AskPerson, NotFound, PcgError, ResourcesMissing, Unreachable
 from pcg.model.configuration import Configuration
+
+MOST_OFFSET = 60.0
+"""seconds between a host's clock and the data center's own"""
 
 
 async def check(api: ApiClient, configuration: Configuration, gateway: str = "") -> list[Check]:
@@ -28,6 +31,7 @@ async def check(api: ApiClient, configuration: Configuration, gateway: str = "")
             continue
         checks.append(Check(f"placement{suffix}", True, told["folder"]))
         checks += _privileges(api, f"privileges{suffix}", told["missing"])
+        checks += _clocks(told["clocks"])
         # Nodes are spread over the placements in turn.
         needed = len(range(number - 1, configuration.nodes.count, len(placements)))
         domains.append((suffix, needed, told))
@@ -66,8 +70,33 @@ def _privileges(api: ApiClient, name: str, missing: list[dict[str, str]]) -> lis
     return failed or [Check(name, True, f"{api.account} has every privilege that is needed")]
 
 
+def _clocks(ahead: dict[str, float]) -> list[Check]:
+    """Machines take their first time from their host."""
+    failed = []
+    for host, seconds in ahead.items():
+        if abs(seconds) <= MOST_OFFSET:
+            continue
+        where = "ahead of" if seconds > 0 else "behind"
+        problem = AskPerson(
+            f"The clock of host {host} is {abs(seconds):.0f} s {where} the data center's.",
+            reason="host-clock-wrong",
+            evidence=[f"{name}: {offset:+.1f} s" for name, offset in ahead.items()],
+            remedy=[f"Set NTP servers on {host}, start its time service, and check that UDP 123 passes."],
+            fields={"host": host, "offset": f"{seconds:.1f}", "allowed": f"{MOST_OFFSET:.0f}"},
+        )
+        failed.append(Check(f"time of {host}", False, problem.what, problem))
+    return failed or [Check("time", True, f"the clocks of {len(ahead)} hosts agree")]
+
+
 def _leases(name: str, told: dict[str, Any], needed: int) -> Check:
     free, held = told["leases"]["free"], told["leases"]["held"]
+    if free is None:
+        unknown = ResourcesMissing(
+            f"The DHCP server of {told['network']} does not answer: how many leases are free cannot be told.",
+            reason="dhcp-server-silent",
+            remedy=["Start the DHCP server of the network, or use static addresses."],
+        )
+        return Check(name, None, unknown.what, unknown)
     if free + held >= needed:
         return Check(name, True, f"{free} DHCP leases are free on {told['network']}")
     problem = ResourcesMissing(

@@ -17,6 +17,8 @@ STATUS = {
     "gone": 410,
     "invalid": 422,
     "fetch-failed": 424,
+    "fetch-interrupted": 424,
+    "host-not-responding": 503,
 }
 """HTTP status by kind"""
 

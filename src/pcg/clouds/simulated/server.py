@@ -15,6 +15,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pcg.clock import SystemClock
+from pcg.clouds.guest.api_servers import ApiServers
 from pcg.clouds.guest.containers import ProcessContainers
 from pcg.clouds.guest.runner import MachineRunner
 from pcg.clouds.lab.addresses import AddressBlock, claim_block
@@ -44,7 +45,12 @@ async def serve(
     )
     faults.restore(center)
     runner = MachineRunner(
-        SimulatedHypervisor(center), clock=clock, speed=speed, state=state, containers=ProcessContainers()
+        SimulatedHypervisor(center),
+        clock=clock,
+        speed=speed,
+        state=state,
+        containers=ProcessContainers(),
+        api_servers=ApiServers(listen=True, surroundings=center.surroundings),
     )
     key = _control_key(documents)
     api = api_application(center, Sessions(username, password))

@@ -32,6 +32,7 @@ MACHINE_PATHS = [
     "runtime.powerState",
     "guest.ipAddress",
     "guest.net",
+    "guest.hostName",
     "guest.toolsRunningStatus",
 ]
 NAME_BEGINS = "pcg-"
@@ -94,6 +95,9 @@ def observe(item: Properties) -> ObservedMachine:
         hardware=(int(cpus), int(memory) // 1024) if cpus and memory else None,
         created=created.timestamp() if created else None,
         cluster_tools=None if tools is None else tools == "guestToolsRunning",
+        host_name=item.get("guest.hostName") or "",
+        dhcp=_asks_for_lease(item),
+        connected=_connected(item),
         foreign_disks=[_file_of(disk) for disk in foreign_disks(item)],
         holds_user_data=templates.holds_user_data(settings),
     )
@@ -235,6 +239,25 @@ def _address(item: Properties) -> str | None:
         if not address.is_link_local and not address.is_unspecified:
             return str(address)
     return None
+
+
+def _connected(item: Properties) -> bool | None:
+    """Of its cards, whether any is connected; None without a card, or where vCenter does not tell."""
+    cards = [
+        card for card in item.get("config.hardware.device") or [] if isinstance(card, vim.vm.device.VirtualEthernetCard)
+    ]
+    told = [bool(card.connectable.connected) for card in cards if card.connectable is not None]
+    return any(told) if told else None
+
+
+def _asks_for_lease(item: Properties) -> bool | None:
+    """None where the guest agent does not tell how its cards are configured."""
+    told = [
+        bool(card.ipConfig.dhcp.ipv4.enable)
+        for card in item.get("guest.net") or []
+        if card.ipConfig is not None and card.ipConfig.dhcp is not None and card.ipConfig.dhcp.ipv4 is not None
+    ]
+    return any(told) if told else None
 
 
 def _file_of(disk: Any) -> str:

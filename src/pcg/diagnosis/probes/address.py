@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from pcg.diagnosis.probes.answer import About, ProbeAnswer, bounded
-from pcg.network.address_in_use import LIMIT_SECONDS, Presence, address_in_use
+from pcg.network.address_in_use import Presence, address_in_use
+from pcg.network.knocking import LIMIT_SECONDS
 
 
 async def probe_address(address: str, *, seconds: float = LIMIT_SECONDS + 1.0) -> ProbeAnswer:

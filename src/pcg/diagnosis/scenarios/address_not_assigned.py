@@ -24,6 +24,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     steps = (StepName.VALIDATE_CONFIGURATION, StepName.PREFLIGHT, StepName.ADDRESSES, StepName.MACHINES)
     for step, problem in facts.problems(*steps):
         found = _scope_exhausted(step, problem) or _in_use(step, problem) or _misfit(step, problem)
+        found = found or _waited(step, problem)
         if found is not None:
             yield found
             return
@@ -47,7 +48,8 @@ def _scope_exhausted(step: StepReport, problem: Problem) -> Finding | None:
 
 def _in_use(step: StepReport, problem: Problem) -> Finding | None:
     address = problem.fields.get("address")
-    if problem.reason != "address-in-use" or not address:
+    # A pool of which none is left is used up, whoever has its addresses.
+    if problem.reason != "address-in-use" or not address or problem.fields.get("resource") == "addresses":
         return None
     mac = problem.fields.get("mac", "")
     return _wrong(
@@ -65,6 +67,24 @@ def _misfit(step: StepReport, problem: Problem) -> Finding | None:
     return _wrong(
         step, problem, f"The static addresses are wrong: {field}.", "The corrected configuration passes its first step."
     )
+
+
+_WAITED_FOR = {
+    "card-disconnected": "network-adapter-disconnected",
+    "guest-agent-silent": "guest-agent-missing",
+    "meta-data-not-read": "cloud-init-incomplete",
+    "network-not-configured": "cloud-init-incomplete",
+    "lease-not-asked": "dhcp-not-enabled",
+    "lease-not-given": "dhcp-no-answer",
+}
+"""cause by the reason for which a machine that runs is still waited for"""
+
+
+def _waited(step: StepReport, problem: Problem) -> Finding | None:
+    cause = _WAITED_FOR.get(problem.reason)
+    if cause is None:
+        return None
+    return finding_of(SCENARIO, cause, step, problem, summary=problem.what, cured=_CURED)
 
 
 def _wrong(step: StepReport, problem: Problem, summary: str, cured: str) -> Finding:

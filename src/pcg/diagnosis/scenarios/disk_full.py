@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts
+from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.hops import probe_finding
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
 from pcg.diagnosis.probes.answer import About
 from pcg.model.records import Finding
+from pcg.model.states import StepName
 
 SCENARIO = "disk-full"
 SILENCED_BY: tuple[str, ...] = ()
+_CURED = "The kubelet reports that the node has no disk pressure."
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    for step, problem in facts.problems(StepName.NODES):
+        if problem.reason == "node-disk-full":
+            yield finding_of(SCENARIO, "node-disk-full", step, problem, summary=problem.what, cured=_CURED)
+
 
 LOGS = LogRules(
     causes=(
@@ -48,7 +57,7 @@ LOGS = LogRules(
                     r"|\d+% (?:of .{0,20})?free again"
                 ),
             ),
-            cured="The kubelet reports that the node has no disk pressure.",
+            cured=_CURED,
         ),
     ),
     needs=frozenset({Kind.SYSLOG, Kind.KERNEL, Kind.KUBELET, Kind.OUTPUT, Kind.CONTAINER, Kind.OTHER}),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts
+from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.hops import failed_hop, peer_findings
 from pcg.diagnosis.log_context import towards_api_server
 from pcg.diagnosis.log_files import Kind
@@ -17,6 +17,24 @@ from pcg.model.states import StepName
 
 SCENARIO = "no-route-to-api-server"
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned", "disk-full")
+
+_CAUSES = {
+    "nodes-silent": "network-misconfigured",
+    "node-not-set-up": "cloud-init-failed",
+    "api-port-silent": "firewall-blocked",
+    "shared-address-silent": "virtual-ip-not-held",
+    **dict.fromkeys(("api-server-refused", "api-server-not-ready", "api-server-silent"), "api-server-down"),
+}
+"""cause by the reason for which the API server, or a node, is waited for"""
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    for step, problem in facts.problems(StepName.CONTROL_PLANE, StepName.NODES):
+        cause = _CAUSES.get(problem.reason)
+        if cause is not None:
+            yield finding_of(SCENARIO, cause, step, problem, summary=problem.what, cured=_CURED)
+            return
+
 
 _TARGET = r"(?:(?:dial tcp |https://)(?P<target>\[?[\w.:-]+?\]?:(?:6443|8080)).{0,300})?"
 _CURES = (

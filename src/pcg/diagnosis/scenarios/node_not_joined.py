@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
+from pcg.model.records import Finding
 from pcg.model.states import StepName
 
 SCENARIO = "node-not-joined"
 CLEAR_WHEN_DONE = StepName.NODES
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned", "disk-full")
+
+_CAUSES = {
+    "bootstrap-token-expired": "token-expired",
+    "api-server-certificate-wrong": "certificate-mismatch",
+    "kubelet-not-running": "kubelet-not-running",
+}
+"""cause by the reason for which a node, or the API server, is waited for"""
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    for step, problem in facts.problems(StepName.CONTROL_PLANE, StepName.NODES):
+        cause = _CAUSES.get(problem.reason)
+        if cause is not None:
+            yield finding_of(SCENARIO, cause, step, problem, summary=problem.what, cured=_CURED)
+            return
+
 
 JOINED = (
     Signature(

@@ -23,7 +23,7 @@ SILENCED_BY: tuple[str, ...] = (
 )
 
 _CLOCKS = ("host-clock-wrong", "host-time-not-kept")
-_VENDOR = ("vcenter-refused", "vcenter-failed")
+_VENDOR = ("vcenter-refused", "vcenter-failed", "data-center-failed")
 _OTHERS = ("dhcp-leases", "addresses", "control-plane-address")
 """resources that another scenario is about"""
 
@@ -52,7 +52,7 @@ def _judged(facts: Facts, step: StepReport, problem: Problem) -> tuple[str, str,
     reason, fields = problem.reason, problem.fields
     resource, where = fields.get("resource", ""), fields.get("where", "")
     needed, free = fields.get("needed", "?"), fields.get("free", "?")
-    if reason == "address-pool-exhausted":
+    if reason == "address-pool-exhausted" or (reason == "address-in-use" and resource == "addresses"):
         summary = f"The address pool {where or 'of the nodes'} has {free} free addresses; {needed} are needed"
         cured = "An address is claimed for every node, and the machines are made."
         return "address-pool-exhausted", f"{summary} (nodes and three more).", cured
@@ -60,7 +60,8 @@ def _judged(facts: Facts, step: StepReport, problem: Problem) -> tuple[str, str,
         return "time-not-synchronised", problem.what, "The hosts' clocks agree, and preflight passes."
     if (resource and resource not in _OTHERS) or reason == "licence-expired":
         return "insufficient-resources", problem.what, "There is enough, and the step goes on by itself."
-    if fields.get("target") and reason.partition("-unreachable")[1] and facts.done(StepName.TEMPLATE):
+    lost = fields.get("target") and reason.partition("-unreachable")[1] and facts.done(StepName.TEMPLATE)
+    if lost or reason == "session-lost":
         return "session-lost", problem.what, "The session stands again, and the step goes on by itself."
     if reason.endswith("-not-found") or reason in ("name-ambiguous", "object-gone"):
         return "object-not-found", problem.what, "Preflight finds every object, and provisioning goes on by itself."

@@ -11,6 +11,7 @@ from pcg.diagnosis.log_context import of_the_gateway, towards_image
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
+from pcg.diagnosis.missing_privileges import is_for_import, privilege_remedy, privilege_summary
 from pcg.diagnosis.probes.answer import About
 from pcg.model.records import Finding
 from pcg.model.states import StepName
@@ -26,6 +27,10 @@ def examine(facts: Facts) -> Iterator[Finding]:
             cause, summary = "image-transfer-interrupted", problem.what
             cured = "The transfer that has begun again comes to its end, and the step template is done."
             remedy = problem.remedy
+        elif is_for_import(problem.fields):
+            cause, summary = "template-folder-permission", privilege_summary(problem.fields)
+            cured = "The account may import, and the step template is done."
+            remedy = [privilege_remedy(problem.fields), *problem.remedy]
         elif url:
             cause, summary = "image-source-unreachable", f"The node image cannot be fetched from {url}."
             cured = "The image is fetched at the next try and the step template is done."

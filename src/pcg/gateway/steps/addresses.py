@@ -133,7 +133,14 @@ def _nothing_left(situation: Situation, pool: Pool) -> Wait:
         remedy=[
             "Find who has these addresses (by the MAC address, on the switch) and take them away, or give another pool."
         ],
-        fields={"resource": "addresses", "where": str(pool), "address": first, "mac": met[first].mac},
+        fields={
+            "resource": "addresses",
+            "where": str(pool),
+            "needed": str(needed_addresses(situation.configuration.nodes.count)),
+            "free": "0",
+            "address": first,
+            "mac": met[first].mac,
+        },
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pcg.errors import TryAgain
+from pcg.gateway.steps.api_server_concerns import USUAL_SECONDS, api_server_concern
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 
 SOON = 0.1
@@ -19,11 +20,13 @@ async def control_plane(situation: Situation) -> Outcome:
             await api.ready()
         except TryAgain as error:
             if situation.cluster.formed:
-                raise
+                raise await api_server_concern(situation, address, error) from error
             # Before it has answered once, silence is what a node looks like that is still being made.
-            return Wait(
-                f"waiting for the API server {address}: {error.evidence[-1] if error.evidence else error}", SOON
-            )
+            task = f"waiting for the API server {address}: {error.evidence[-1] if error.evidence else error}"
+            concern = None
+            if not situation.patience.left(USUAL_SECONDS):
+                concern = await api_server_concern(situation, address, error)
+            return Wait(task, SOON, concern)
     if not situation.cluster.formed:
         situation.cluster.formed = True
         situation.tell("ControlPlaneReady", f"The API server {address} is ready.")

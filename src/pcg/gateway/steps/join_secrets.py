@@ -6,11 +6,12 @@ vendor's task: whether a machine still holds user data is seen at the machine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pcg.clouds.base import ObservedMachine, TaskState
 from pcg.errors import TryAgain
-from pcg.gateway.kubernetes_api import KubernetesApi
+from pcg.gateway.kubernetes_api import KubernetesApi, NodeState
 from pcg.gateway.steps.outcome import Situation
 from pcg.nodes.kubeadm import TOKEN_GROUP
 from pcg.nodes.pki import TOKEN_LIFETIME
@@ -21,16 +22,17 @@ _RENEW_BEFORE = timedelta(minutes=10)
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 
-async def tend(situation: Situation, api: KubernetesApi, nodes: dict[str, bool]) -> None:
-    """`nodes`: each that has registered, and whether it is Ready. Raises what made a task of ours fail."""
+async def tend(situation: Situation, api: KubernetesApi, nodes: Mapping[str, NodeState]) -> None:
+    """`nodes`: each that has registered. Raises what made a task of ours fail."""
     joining = {slot.ordinal for slot in situation.cluster.slots if slot.kind == "join"}
     for machine in situation.machines:
         if not machine.holds_user_data or machine.made_as is None:
             continue
         ordinal = machine.made_as[1]
-        if nodes.get(machine.name):
+        node = nodes.get(machine.name)
+        if node is not None and node.ready:
             await _end(situation, api, machine, ordinal)
-        elif machine.name not in nodes and ordinal in joining:
+        elif node is None and ordinal in joining:
             await _let_in(situation, api, ordinal)
 
 
@@ -51,6 +53,15 @@ async def _let_in(situation: Situation, api: KubernetesApi, ordinal: int) -> Non
     }
     data = {key: value.encode() for key, value in values.items()}
     await api.put_secret(_NAMESPACE, _name(token_id), data, kind=_SECRET_TYPE)
+
+
+async def token_age(situation: Situation, api: KubernetesApi, machine: ObservedMachine) -> timedelta | None:
+    """Of what it shall join with: a new one tells that the one before had run out. None: the cluster has none, or the
+    machine does not join with one."""
+    ordinal = machine.made_as[1] if machine.made_as else 0
+    now = situation.clock.now()
+    present = await api.secret(_NAMESPACE, _name(situation.secrets.bootstrap_token(ordinal).partition(".")[0]))
+    return None if present is None else TOKEN_LIFETIME - (_expires(present, now) - now)
 
 
 async def _end(situation: Situation, api: KubernetesApi, machine: ObservedMachine, ordinal: int) -> None:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pcg.clouds.base import MachineSpec, ObservedMachine, PowerState, TaskState, marks_of
 from pcg.errors import AskPerson, Conflict, PcgError, TryAgain
 from pcg.gateway.memory import Slot
+from pcg.gateway.steps.address_concerns import LOOK_AGAIN_SECONDS as CONCERNED_SECONDS
+from pcg.gateway.steps.address_concerns import USUAL_SECONDS, address_concern
 from pcg.gateway.steps.addresses import claim_addresses, forget_what_does_not_hold, new_slot
 from pcg.gateway.steps.departures import REBUILD, take_leave
 from pcg.gateway.steps.drift import close_mended, hand_over, notice_deleted, notice_powered_off, notice_reconfigured
@@ -64,7 +66,8 @@ async def machines(situation: Situation) -> Outcome:
         return await _dismiss_surplus(situation, found) or await replace_next(situation) or Done()
     soonest = min((wait.retry_after for wait in waits if wait.retry_after is not None), default=None)
     tasks = "; ".join(wait.task for wait in waits)
-    return Wait(f"{doing}: {tasks}" if doing else tasks, soonest)
+    concern = next((wait.concern for wait in waits if wait.concern is not None), None)
+    return Wait(f"{doing}: {tasks}" if doing else tasks, soonest, concern)
 
 
 async def _dismiss_surplus(situation: Situation, found: dict[int, ObservedMachine]) -> Wait | None:
@@ -142,13 +145,21 @@ async def _further(situation: Situation, slot: Slot, machine: ObservedMachine) -
         slot.phase = "started"
         situation.tell("MachineStarted", "The machine was powered on.", machine=machine.name)
     if machine.address is None:
-        if slot.phase == "up":
-            return Wait(f"waiting for {machine.name} to get its address again")
-        return Wait(f"waiting for {machine.name} to boot and get an address")
+        return _without_address(situation, slot, machine)
     if slot.phase != "up":
         slot.phase = "up"
         situation.tell("AddressAssigned", f"The machine has the address {machine.address}.", machine=machine.name)
     return None
+
+
+def _without_address(situation: Situation, slot: Slot, machine: ObservedMachine) -> Wait:
+    again = slot.phase == "up"
+    task = f"waiting for {machine.name} " + ("to get its address again" if again else "to boot and get an address")
+    left = situation.patience.left(USUAL_SECONDS)
+    if left:
+        return Wait(task, left)
+    static = situation.configuration.network.addresses.static is not None
+    return Wait(task, CONCERNED_SECONDS, address_concern(machine, static=static))
 
 
 async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:

@@ -17,6 +17,7 @@ from pcg.gateway.memory import ClusterMemory, Slot
 from pcg.model.configuration import Configuration
 from pcg.model.desired import DesiredState
 from pcg.model.naming import machine_name
+from pcg.network.knocking import AskAtPort
 from pcg.nodes.manifests import jet_manifest_template
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets
 from pcg.sealing.keys import GatewayKeys
@@ -33,6 +34,8 @@ class Wait:
 
     task: str
     retry_after: float | None = None
+    concern: PcgError | None = None
+    """why it probably takes longer than usual: told beside the step, which goes on"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,22 @@ class JetEndpoint:
     """jet's manifest as the console's release gives it, or else this version's own"""
 
 
+LEAST_PATIENCE_SECONDS = 8.0
+"""machines may be simulated faster than real ones; the computer under them is no faster for it"""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """`waited`: seconds for which nothing has moved. `speed`: how many times faster than real life machines are."""
+
+    waited: float
+    speed: float = 1.0
+
+    def left(self, usual: float) -> float:
+        """Seconds until it has taken longer than the usual seconds of real life; 0 from then on."""
+        return max(0.0, max(usual / self.speed, LEAST_PATIENCE_SECONDS) - self.waited)
+
+
 @dataclass
 class Situation:
     """All that the steps of one pass may look at and use. Made anew for every pass by the reconciler."""
@@ -74,6 +93,8 @@ class Situation:
     etcd_certificate: Callable[[], ClientCertificate]
     cluster: ClusterMemory
     addresses: AddressClaims
+    patience: Patience
+    knock: AskAtPort
     tell: Callable[..., None]
     """commit an event and whatever of the cluster's memory changed: tell(reason, message, severity=…, machine=…)"""
     show: Callable[[], Awaitable[None]]

@@ -145,14 +145,15 @@ async def _lacking(situation: Situation, spare: Slot, old: Slot) -> str:
     """
     name = situation.name_of(spare)
     async with situation.kubernetes(situation.api_address or "", situation.secrets, situation.certificate()) as api:
-        ready = await api.nodes()
-        if not ready.get(name):
+        nodes = await api.nodes()
+        ready = {node for node, state in nodes.items() if state.ready}
+        if name not in ready:
             # The step `nodes`, which lets all others in, comes only after this one.
-            await join_secrets.tend(situation, api, ready)
+            await join_secrets.tend(situation, api, nodes)
             return f"{name} to join"
     outdated = {slot.ordinal for slot in _outdated(situation)}
     rest = [slot for slot in situation.cluster.slots if slot is not old]
-    unwell = [situation.name_of(slot) for slot in rest if not ready.get(situation.name_of(slot))]
+    unwell = [situation.name_of(slot) for slot in rest if situation.name_of(slot) not in ready]
     must_be_well = {situation.name_of(slot) for slot in rest if slot.ordinal not in outdated}
     if must_be_well.intersection(unwell) or 2 * len(unwell) >= len(rest):
         return f"{', '.join(unwell)} to be Ready"
@@ -171,9 +172,14 @@ async def _is_member(situation: Situation, spare: Slot) -> bool:
 
 async def _weakest(situation: Situation, outdated: list[Slot]) -> Slot:
     """One whose node is not Ready, if there is such: the others bear the quorum. Raises TryAgain: the API is away."""
+    ready = await _ready(situation)
+    return next((slot for slot in outdated if situation.name_of(slot) not in ready), outdated[0])
+
+
+async def _ready(situation: Situation) -> set[str]:
+    """The nodes that are."""
     async with situation.kubernetes(situation.api_address or "", situation.secrets, situation.certificate()) as api:
-        ready = await api.nodes()
-    return next((slot for slot in outdated if not ready.get(situation.name_of(slot))), outdated[0])
+        return {name for name, state in (await api.nodes()).items() if state.ready}
 
 
 def _outdated(situation: Situation) -> list[Slot]:

@@ -69,7 +69,9 @@ class BareHypervisor:
             self.leases[machine_id] = self.free.pop(0)
         return Lease(self.leases.get(machine_id), 24, "127.64.0.1", (), "127.64.0.1")
 
-    async def report_guest(self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool) -> None:
+    async def report_guest(
+        self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool, dhcp: bool | None = None
+    ) -> None:
         self.addresses[machine_id] = address
 
     async def record(self, machine_id: str, stage: str, started: float, finished: float) -> None:

@@ -122,7 +122,9 @@ class Flaky(BareHypervisor):
         self._maybe()
         return await super().dhcp_discover(machine_id)
 
-    async def report_guest(self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool) -> None:
+    async def report_guest(
+        self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool, dhcp: bool | None = None
+    ) -> None:
         self._maybe()
         await super().report_guest(machine_id, address=address, host_name=host_name, tools_running=tools_running)
 

@@ -41,6 +41,8 @@ ERRORS: dict[str, tuple[type[PcgError], str]] = {
     "gone": (NotFound, "object-gone"),
     "invalid": (GiveUp, "refused-invalid"),
     "fetch-failed": (Unreachable, "image-not-fetched"),
+    "fetch-interrupted": (TryAgain, "image-transfer-interrupted"),
+    "host-not-responding": (TryAgain, "data-center-failed"),
 }
 
 

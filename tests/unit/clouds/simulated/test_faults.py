@@ -114,3 +114,29 @@ async def test_an_unknown_fault_is_refused_with_those_that_there_are(tmp_path: P
         with pytest.raises(NotFound) as caught:
             faults.switch(center, "dhcp/none", on=True)
         assert LEASES in caught.value.evidence[0]
+
+
+QUIET = ("dhcp/server-stopped", "hosts/clock-ahead", "inventory/network-renamed", "datastore/filled")
+
+
+@pytest.mark.parametrize("fault", QUIET)
+async def test_a_part_that_was_changed_answers_otherwise_until_it_is_mended(tmp_path: Path, fault: str) -> None:
+    async with data_center(tmp_path) as center:
+        healthy = center.overview([PLACEMENT])
+        faults.switch(center, fault, on=True)
+        faults.switch(center, fault, on=True)
+        assert center.overview([PLACEMENT]) != healthy
+        assert int(str(faults.described(center)[fault]["hits"])) > 0
+        faults.switch(center, fault, on=False)
+        assert center.overview([PLACEMENT]) == healthy
+
+
+async def test_a_transfer_that_breaks_off_says_how_far_it_came(tmp_path: Path) -> None:
+    async with data_center(tmp_path) as center:
+        faults.switch(center, "images/connections-break", on=True)
+        with pytest.raises(Refusal) as caught:
+            await center._fetcher.fetch(IMAGE, None)
+        assert caught.value.kind == "fetch-interrupted"
+        assert int(caught.value.fields["received"]) > 0
+        faults.switch(center, "images/connections-break", on=False)
+        await center._fetcher.fetch(IMAGE, None)

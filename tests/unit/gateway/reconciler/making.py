@@ -24,14 +24,16 @@ from pcg.clouds.base import (
     marks_of,
 )
 from pcg.gateway.address_claims import AddressClaims
+from pcg.gateway.kubernetes_api import NodeState
 from pcg.gateway.memory import ClusterMemory, Memory, Slot
-from pcg.gateway.steps.outcome import JetEndpoint, Situation
+from pcg.gateway.steps.outcome import JetEndpoint, Patience, Situation
 from pcg.gateway.store import GatewayStore
 from pcg.model.address_plan import pool_of
 from pcg.model.configuration import parse_configuration
 from pcg.model.desired import DesiredState
 from pcg.model.naming import instance_uuid, machine_mark, machine_name
 from pcg.network.address_in_use import AddressAnswer, Presence
+from pcg.network.knocking import Knock
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets, cluster_secrets
 from pcg.sealing.boxes import seal
 from pcg.sealing.keys import GatewayKeys
@@ -148,6 +150,7 @@ class ClusterDouble:
 
     silence: Exception | None = None
     ready_nodes: dict[str, bool] = field(default_factory=dict)
+    full_nodes: set[str] = field(default_factory=set)
     removed: list[str] = field(default_factory=list)
     deployed: bool = True
     secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -169,8 +172,12 @@ class ClusterDouble:
             raise self.silence
         return "ok"
 
-    async def nodes(self) -> dict[str, bool]:
-        return dict(self.ready_nodes)
+    async def nodes(self) -> dict[str, NodeState]:
+        pressure = "kubelet has disk pressure"
+        return {
+            name: NodeState(ready, "Kubelet stopped posting node status.", pressure if name in self.full_nodes else "")
+            for name, ready in self.ready_nodes.items()
+        }
 
     async def delete_node(self, name: str) -> None:
         self.removed.append(name)
@@ -207,6 +214,16 @@ class ClusterDouble:
 def pod(name: str, *, ready: bool = False, waiting: str = "") -> dict[str, Any]:
     state = {"waiting": {"reason": waiting}} if waiting else {"running": {}}
     return {"metadata": {"name": name}, "status": {"containerStatuses": [{"ready": ready, "state": state}]}}
+
+
+@dataclass
+class Doors:
+    """What is met at addresses and ports; all others refuse."""
+
+    answers: dict[tuple[str, int], Knock] = field(default_factory=dict)
+
+    async def __call__(self, address: str, port: int) -> Knock:
+        return self.answers.get((address, port), Knock.REFUSED)
 
 
 class StoreDouble(GatewayStore):
@@ -316,6 +333,8 @@ def situation(
         "etcd_certificate": lambda: ClientCertificate("certificate", "key", LoopClock().now()),
         "cluster": memory,
         "addresses": claims,
+        "patience": Patience(0.0),
+        "knock": Doors(),
         "tell": tell,
         "show": show,
         "connection": cloud,

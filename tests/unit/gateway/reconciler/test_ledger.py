@@ -197,3 +197,23 @@ async def test_a_step_that_tries_in_between_and_fails_the_same_way_makes_no_even
     book.ledger.done(CONNECT)
     book.ledger.failed(CONNECT, AWAY, 4.0)
     assert book.events() == ["StepFailed", "StepDone", "StepFailed"]
+
+
+SLOW = TryAgain("It takes long.", reason="slow", evidence=["seen: nothing"])
+
+
+async def test_a_concern_stands_beside_a_step_that_goes_on_and_is_told_once(book: Book) -> None:
+    book.ledger.run(CONNECT, "waiting")
+    await asyncio.sleep(200)
+    assert book.ledger.run(CONNECT, "waiting", SLOW)
+    await asyncio.sleep(5)
+    assert not book.ledger.run(CONNECT, "waiting", SLOW)
+    step = book.step()
+    assert (step.state, step.task) == (StepState.RUNNING, "waiting")
+    assert step.last_error is not None and (step.last_error.reason, step.last_error.at) == ("slow", book.at(200))
+    assert book.events() == ["StepOverdue"]
+    assert book.ledger.progressed_at == 0.0
+    assert book.ledger.run(CONNECT, "waiting")
+    assert book.step().last_error is None
+    assert book.ledger.run(CONNECT, "waiting", SLOW)
+    assert book.events() == ["StepOverdue"]

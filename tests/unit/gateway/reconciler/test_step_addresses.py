@@ -9,6 +9,7 @@ import pytest
 from pcg.clouds.base import CloudTask, TaskState
 from pcg.errors import AskPerson, ResourcesMissing
 from pcg.gateway.memory import Slot
+from pcg.gateway.steps.address_concerns import USUAL_SECONDS
 from pcg.gateway.steps.addresses import assign_addresses, claim_addresses, forget_what_does_not_hold, new_slot
 from pcg.gateway.steps.machines import machines
 from pcg.gateway.steps.outcome import Done, Wait
@@ -250,7 +251,8 @@ async def test_a_replacement_for_which_there_is_only_a_waiting_address_waits() -
     made = situation(POOL, gone, *slots, machines=others, formed=True)
     made.look(*(marked(number, f"127.64.0.{number}", incarnation=0) for number in (23, 24, 25)))
     outcome = await machines(made.situation)
-    assert isinstance(outcome, Wait) and outcome.retry_after == 300.0
+    assert isinstance(outcome, Wait) and "waiting for an address of 127.64.0.20-127.64.0.25" in outcome.task
+    assert outcome.retry_after == USUAL_SECONDS  # of the two beside it, which have no address either
     assert made.cloud.made == []
 
 

@@ -90,7 +90,7 @@ async def test_a_machine_that_is_there_is_started() -> None:
 
 async def test_a_started_machine_is_waited_for_until_it_has_an_address() -> None:
     made = situation(DOCUMENT, init(phase="made"), machines=(machine(1),))
-    assert await machines(made.situation) == Wait(f"waiting for {name_of(1)} to boot and get an address")
+    assert await machines(made.situation) == Wait(f"waiting for {name_of(1)} to boot and get an address", 180.0)
     made.situation.machines = [machine(1, address=OURS)]
     assert await machines(made.situation) == Done()
     assert made.reasons == ["MachineStarted", "AddressAssigned"]

@@ -76,10 +76,14 @@ class Listener:
             except TimeoutError:
                 break  # which is what was wanted
 
-    async def stop(self) -> None:
+    def release(self) -> None:
+        """Hold the port no longer; what was accepted goes on."""
         self.refuse()
         if self._held is not None:
             self._held.close()
+
+    async def stop(self) -> None:
+        self.release()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

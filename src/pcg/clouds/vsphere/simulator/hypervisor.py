@@ -48,8 +48,11 @@ class VsphereHypervisor:
         server = self.servers.get(network)
         return None if server is None or not mac else server.discover(mac)
 
-    async def report_guest(self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool) -> None:
-        """A machine that was switched off or removed meanwhile reports nothing any more."""
+    async def report_guest(
+        self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool, dhcp: bool | None = None
+    ) -> None:
+        """A machine that was switched off or removed meanwhile reports nothing any more; nor does open-vm-tools tell
+        on Linux whether a card asks for a lease."""
         report = {"address": address or "", "hostname": host_name, "toolsRunning": tools_running}
         await self._call("POST", f"/machines/{machine_id}/guest", report, forgiven=(404, 409))
 

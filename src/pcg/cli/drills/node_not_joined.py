@@ -1,0 +1,11 @@
+"""Machines that do not become nodes of the cluster, or are none any more."""
+
+from __future__ import annotations
+
+from pcg.cli.drilling.drill import Drill, Fault, Kind, Stage
+
+DRILLS = (
+    Drill("token-expired", Kind.CLUSTER, Fault("machines/join-tokens-run-out"), nodes=3),
+    Drill("certificate-mismatch", Kind.CLUSTER, Fault("network/port-6443-intercepted")),
+    Drill("kubelet-not-running", Kind.CLUSTER, Fault("machines/kubelets-stopped"), when=Stage.RUNNING),
+)
