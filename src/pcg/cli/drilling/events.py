@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pcg.cli.client import ConsoleClient
 from pcg.gateway.store_reading import looking_into
-from pcg.gateway.store_reading import looking_into
 
 
 async def nothing_lost(state: Path, console: ConsoleClient, gateway_id: str) -> bool:
