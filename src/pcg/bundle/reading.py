@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pcg.bundle.limits import Budget, LimitReached, Limits
+from pcg.bundle.manifest import is_document
 from pcg.bundle.members import Member, MemberReader, Unread
 from pcg.bundle.text import text_blocks
 from pcg.diagnosis.log_engine import LogVerdict, judge, log_rules
@@ -39,6 +40,8 @@ def read_logs(path: Path, now: datetime, limits: Limits | None = None) -> LogRea
     reader = MemberReader(path, budget, unread)
     try:
         for member in reader.members():
+            if is_document(member.name):
+                continue  # what the gateway told about itself is no log, though it speaks of failures
             _scan(member, scanner, budget.limits, unread)
     except LimitReached as reached:
         unread.add(path.name, reached.what, incomplete=True)

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vsphere": ("pcg.cli.vsphere:vsphere", "What a VMware administrator prepares: the account's roles."),
     "doctor": ("pcg.cli.doctor:doctor", "Which known failure this machine has now, or logs show."),
     "drill": ("pcg.cli.drill:drill", "Cause known failures; see each named and gone by itself."),
+    "bundle": ("pcg.cli.bundle:bundle", "The logs of this machine as one redacted archive; redact one that exists."),
     "login": ("pcg.cli.login:login", "Keep a console's address, CA pin and an API key for this user."),
     "user": ("pcg.cli.user:user", "People who may sign in."),
     "key": ("pcg.cli.key:key", "API keys for scripts."),
