@@ -20,7 +20,7 @@ from typing import Any
 from pcg.bundle.command_source import output_of
 from pcg.bundle.file_source import Skipped, open_log
 from pcg.bundle.limits import LimitReached
-from pcg.bundle.manifest import DOCUMENTS, Manifest
+from pcg.bundle.manifest import DOCUMENTS, Manifest, bundle_name
 from pcg.bundle.pseudonyms import Pseudonyms
 from pcg.bundle.redaction import Redactor
 from pcg.bundle.sources import MACHINE, BundleLimits, Command, Document, Files, Source
@@ -65,12 +65,6 @@ async def create_bundle(
         stop.set()
         await asyncio.wait([work])
         raise
-
-
-def bundle_name(now: datetime) -> str:
-    """As `date +%-Y%-m%-d-%-HH%-MM%-SS` has it: `spectro-logs-2026123-7H5M9S.tgz`, in the machine's zone."""
-    local = now.astimezone()
-    return f"spectro-logs-{local.year}{local.month}{local.day}-{local.hour}H{local.minute}M{local.second}S.tgz"
 
 
 class _Stopped(Exception):

@@ -49,5 +49,11 @@ def is_document(name: str) -> bool:
     return name == NAME or (name.startswith(DOCUMENTS) and name.endswith((".json", ".jsonl")))
 
 
+def bundle_name(now: datetime) -> str:
+    """As `date +%-Y%-m%-d-%-HH%-MM%-SS` has it: `spectro-logs-2026123-7H5M9S.tgz`, in the machine's zone."""
+    local = now.astimezone()
+    return f"spectro-logs-{local.year}{local.month}{local.day}-{local.hour}H{local.minute}M{local.second}S.tgz"
+
+
 def short(text: str) -> str:
     return text[:_MOST_TEXT]

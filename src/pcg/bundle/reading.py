@@ -5,7 +5,7 @@ What could not be read is part of the answer; nothing that was there and not und
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,8 +32,16 @@ class LogReading:
     """as many again are not listed"""
 
 
-def read_logs(path: Path, now: datetime, limits: Limits | None = None) -> LogReading:
-    """Raises InvalidInput when nothing at all can be read there."""
+def read_logs(
+    path: Path,
+    now: datetime,
+    limits: Limits | None = None,
+    document: Callable[[Member], None] = lambda member: None,
+) -> LogReading:
+    """`document` is handed what the gateway told about itself, which is no log.
+
+    Raises InvalidInput when no log line can be read there.
+    """
     budget, unread = Budget(limits or Limits()), Unread()
     rules = log_rules()
     scanner = LogScanner(rules, now)
@@ -41,7 +49,8 @@ def read_logs(path: Path, now: datetime, limits: Limits | None = None) -> LogRea
     try:
         for member in reader.members():
             if is_document(member.name):
-                continue  # what the gateway told about itself is no log, though it speaks of failures
+                document(member)  # it speaks of failures, and is no log
+                continue
             _scan(member, scanner, budget.limits, unread)
     except LimitReached as reached:
         unread.add(path.name, reached.what, incomplete=True)

@@ -73,7 +73,7 @@ def create(
     read is named, and stands in its manifest.json.
     """
     from pcg.bundle.collecting import create_bundle
-    from pcg.gateway.bundle_documents import documents_of_state, names_of_this_machine
+    from pcg.gateway.bundle_documents import documents_of_state, names_of_this_machine, secrets_of_state
 
     names = _pseudonyms(pseudonyms, map_file, names_of_this_machine())
     made = asyncio.run(
@@ -82,6 +82,7 @@ def create(
             datetime.now(UTC),
             documents=documents_of_state(state),
             pseudonyms=names,
+            known=secrets_of_state(state),
             progress=lambda line: progress(f"reading {line}"),
         )
     )

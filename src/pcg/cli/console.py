@@ -59,6 +59,12 @@ console.add_command(rotate_ca)
     show_default=True,
     help="Hours for which a pairing code is good.",
 )
+@click.option(
+    "--support-address",
+    envvar="PCG_SUPPORT_ADDRESS",
+    default=None,
+    help="Where people shall send log bundles, an e-mail address or a URL; shown beside each bundle.",
+)
 @click.option("--trusted-proxy", "trusted_proxies", multiple=True, help="CIDR whose X-Forwarded-* headers count.")
 def serve(
     listen: str,
@@ -73,6 +79,7 @@ def serve(
     keep_events: int,
     keep_audit: int,
     code_hours: float,
+    support_address: str | None,
 ) -> None:
     """Serve API and pages over TLS until stopped. First administrator: PCG_ADMIN_EMAIL and PCG_ADMIN_PASSWORD."""
     from pcg.console.app import serve as serve_console
@@ -91,6 +98,7 @@ def serve(
         keep_events_days=keep_events,
         keep_audit_days=keep_audit,
         code_hours=code_hours,
+        support_address=support_address,
     )
     asyncio.run(serve_console(settings))
 

@@ -17,9 +17,10 @@ from fastapi import APIRouter, FastAPI
 
 from pcg.clock import Clock, SystemClock
 from pcg.console import authorities, server
-from pcg.console.api import configuration, gateway_side, gateways, health, live, people, polling
+from pcg.console.api import bundles, configuration, gateway_side, gateways, health, live, people, polling
 from pcg.console.api.openapi import describe
 from pcg.console.api.problems import register_problems
+from pcg.console.bundles import Bundles
 from pcg.console.ca_rotation import Watch
 from pcg.console.certificates import Certificates, open_certificates
 from pcg.console.housekeeping import Housekeeping
@@ -52,6 +53,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     app.state.service = service
     app.state.hub = hub
     app.state.polled = polled
+    app.state.bundles = Bundles(service, hub, settings.data / "bundles", settings.support_address)
     app.state.ca_watch = _ca_watch(settings, service, clock)
     app.state.releases = releases
     app.state.public_urls = settings.public_urls or (settings.endpoint,)
@@ -61,6 +63,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     api.include_router(gateways.router())
     api.include_router(configuration.router())
     api.include_router(live.router())
+    api.include_router(bundles.router())
     api.include_router(people.router())
     app.include_router(api)
     app.include_router(health.router())
@@ -128,10 +131,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.setup_link = f"{settings.endpoint}/setup?token={token}" if token else None
     housekeeping = Housekeeping.of(service, settings)
     housekeeping.start()
+    await app.state.bundles.open()
     try:
         yield
     finally:
         service.streams.close()
+        await app.state.bundles.close()
         await app.state.polled.close()
         await app.state.hub.close()
         await housekeeping.stop()

@@ -36,6 +36,7 @@ class Action(StrEnum):
     AGREE_TO_RESTORE = "agree to a restored console"
     RUN_PREFLIGHT = "run a preflight"
     SEE_INVENTORY = "see a cloud's inventory"
+    DOWNLOAD_LOGS = "download a gateway's logs"
     DELETE = "delete a gateway"
     GET_KUBECONFIG = "get a kubeconfig"
     MANAGE_USERS = "manage users"
@@ -52,6 +53,7 @@ _OPERATOR = _VIEWER | {
     Action.AGREE_TO_RESTORE,
     Action.RUN_PREFLIGHT,
     Action.SEE_INVENTORY,
+    Action.DOWNLOAD_LOGS,
 }
 _ALLOWED: dict[Role, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,

@@ -102,6 +102,16 @@ class Hub:
             row = await session.get(Gateway, gateway_id)
             now = self._service.clock.now()
             record(session, now, actor, "gateway-asked", row, verb=verb, request=request.id)
+        return await self._ask(gateway_id, request)
+
+    async def go_on(self, gateway_id: str, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """As `request`, for a further part of what a person asked for once and what was audited then."""
+        return await self._ask(gateway_id, make_request(verb, arguments))
+
+    def connected(self, gateway_id: str) -> bool:
+        return gateway_id in self._sessions
+
+    async def _ask(self, gateway_id: str, request: frames.Request) -> dict[str, Any]:
         present = self._sessions.get(gateway_id)
         if present is None:
             raise not_connected()

@@ -27,7 +27,7 @@ _BOUNDS: dict[str, tuple[float, int]] = {
     "preflight": (120.0, 256 * 1024),
     "inventory": (60.0, 512 * 1024),
     "kubeconfig": (30.0, 64 * 1024),
-    "bundle": (300.0, 512 * 1024),
+    "bundle": (60.0, 512 * 1024),
 }
 """the closed list of verbs: seconds, and bytes of the answer"""
 

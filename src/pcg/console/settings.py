@@ -44,6 +44,8 @@ class Settings:
     """0: for ever"""
     code_hours: float = LIFETIME / timedelta(hours=1)
     """for which a pairing code is good"""
+    support_address: str | None = None
+    """where people shall send log bundles; shown beside each"""
     admin_email: str | None = None
     admin_password: str | None = field(default=None, repr=False)
 
@@ -63,6 +65,7 @@ class Settings:
         keep_events_days: int = KEEP_EVENTS_DAYS,
         keep_audit_days: int = 0,
         code_hours: float = LIFETIME / timedelta(hours=1),
+        support_address: str | None = None,
     ) -> Settings:
         """Raises InvalidInput with the option named. The first administrator comes from the environment."""
         host, port = _listen(listen)
@@ -87,6 +90,7 @@ class Settings:
             keep_events_days=keep_events_days,
             keep_audit_days=keep_audit_days,
             code_hours=code_hours,
+            support_address=support_address or None,
             admin_email=os.environ.get("PCG_ADMIN_EMAIL"),
             admin_password=os.environ.get("PCG_ADMIN_PASSWORD"),
         )

@@ -7,7 +7,7 @@
     bring     what the console's release lists                              artifacts.py
     live      the session with the console, by the CAs that it tells        session.py, connection.py, console_trust.py
               over a WebSocket or by long polling                           dialing.py
-              what the console asks                                         requests.py
+              what the console asks                                         requests.py, answers.py, bundle_answer.py
               the reconciler that does what the console wants               reconciler.py, steps/
               the observation that is told back, findings included          observation.py, open_findings.py
               what hinders it on its way to the console, kept on the spot   console_way.py, own_findings.py
@@ -35,6 +35,7 @@ from pcg.errors import PcgError, Refused
 from pcg.gateway import answers, bootstrap
 from pcg.gateway.artifacts import Artifacts
 from pcg.gateway.bootstrap_steps import BootstrapStep, BootstrapSteps
+from pcg.gateway.bundle_answer import BundleAnswer
 from pcg.gateway.connection import Party
 from pcg.gateway.console_trust import ConsoleTrust
 from pcg.gateway.console_way import ConsoleWay
@@ -137,7 +138,7 @@ async def _live(
             way.registered()
             trust = ConsoleTrust(state, registration, store, clock, steps.note)
             artifacts = Artifacts(state.artifacts, plan.endpoint.url, registration, plan.proxies, clock)
-            return await _work(plan, trust, keys, store, jet, artifacts, clock, steps, life, way, own)
+            return await _work(plan, trust, keys, state, store, jet, artifacts, clock, steps, life, way, own)
 
 
 def _look(way: ConsoleWay, jet: JetSupervisor, own: OwnFindings, clock: Clock) -> None:
@@ -189,6 +190,7 @@ async def _work(
     plan: Plan,
     trust: ConsoleTrust,
     keys: GatewayKeys,
+    state: StateDirectory,
     store: GatewayStore,
     jet: JetSupervisor,
     artifacts: Artifacts,
@@ -236,6 +238,7 @@ async def _work(
         reconciler.want(desired)
         jet.want(desired)
 
+    bundle = BundleAnswer(state, clock, lambda: observation.status().findings)
     party = Party(
         gateway_id=registration.gateway_id,
         console_id=registration.console_id,
@@ -245,7 +248,7 @@ async def _work(
         clock=clock,
         status=observation,
         want=want,
-        requests=answers.requests_of(reconciler),
+        requests=answers.requests_of(reconciler, bundle.answer),
     )
     session = Session(party, dialer, say=steps.note, outcome=dialer, way=way)
     jet.on_change(observation.changed)
@@ -255,6 +258,7 @@ async def _work(
         observation.run(),
         observation.keep(own.keep),
         dialer.run(),
+        bundle.run(),
     ):
         return await session.run()
 

@@ -1,4 +1,5 @@
-"""What the gateway answers to the console's requests: preflight, inventory, kubeconfig. Read-only, by closed list.
+"""What the gateway answers to the console's requests: preflight, inventory, kubeconfig, bundle.
+Read-only, by closed list.
 
 The agent hands `requests_of` to the session.
 """
@@ -15,11 +16,14 @@ from pcg.clouds.base import Check
 from pcg.errors import NotFound, PcgError
 from pcg.gateway.inventory_answer import inventory_answer
 from pcg.gateway.reconciler import Reconciler
-from pcg.gateway.requests import Handler, problem_of
+from pcg.gateway.requests import Handler
 from pcg.model.configuration import Configuration, Template, parse_configuration
+from pcg.model.problems import problem_of
 
 
-def requests_of(reconciler: Reconciler) -> Mapping[str, Handler]:
+def requests_of(reconciler: Reconciler, bundle: Handler | None = None) -> Mapping[str, Handler]:
+    """`bundle`: `BundleAnswer.answer`; without it the verb is not answered."""
+
     async def preflight(arguments: dict[str, Any]) -> dict[str, Any]:
         """`configuration`: another one than the stored, for the same cloud."""
         configuration = _configuration(reconciler, arguments)
@@ -71,7 +75,8 @@ def requests_of(reconciler: Reconciler) -> Mapping[str, Handler]:
         text = yaml.safe_dump(document, sort_keys=False)
         return {"kubeconfig": text, "expires_at": certificate.not_after.isoformat()}
 
-    return {"preflight": preflight, "inventory": inventory, "kubeconfig": kubeconfig}
+    answers: dict[str, Handler] = {"preflight": preflight, "inventory": inventory, "kubeconfig": kubeconfig}
+    return answers if bundle is None else {**answers, "bundle": bundle}
 
 
 def _configuration(reconciler: Reconciler, arguments: dict[str, Any]) -> Configuration:
@@ -92,7 +97,7 @@ def _template_folder(reconciler: Reconciler) -> str:
 
 
 def _check(reconciler: Reconciler, check: Check) -> dict[str, Any]:
-    problem = problem_of(check.problem, reconciler.clock) if isinstance(check.problem, PcgError) else None
+    problem = problem_of(check.problem, reconciler.clock.now()) if isinstance(check.problem, PcgError) else None
     return {
         "name": check.name,
         "ok": check.ok,

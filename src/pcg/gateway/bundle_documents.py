@@ -1,7 +1,9 @@
-"""What a gateway's state directory says of it, as documents for a log bundle: steps, events, settings. Called by
-`pcg bundle`, also while the gateway runs: its database is opened read-only.
+"""What a gateway's state directory says of it, as documents for a log bundle: steps, findings, events, settings; and
+the secrets that it holds, so that they are taken out of the logs wherever they stand.
 
-Only what is named here leaves the directory: keys, credentials, tokens and codes are not among it, sealed or not.
+Called by `pcg bundle` and by what the gateway starts for the console, also while the gateway runs: its database is
+opened read-only. Only what is named here leaves the directory: keys, credentials, tokens and codes, sealed or not, are
+not among it.
 """
 
 from __future__ import annotations
@@ -10,13 +12,19 @@ import json
 import socket
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pcg.bundle.sources import Document
+from pcg.diagnosis.engine import diagnose
+from pcg.diagnosis.facts import Facts
+from pcg.errors import PcgError
 from pcg.gateway.identity import StateDirectory
+from pcg.model.records import GatewayStatus, StepReport
+from pcg.sealing.boxes import open_credentials
 
 _MOST_EVENTS = 20_000
 _SECRET_PARTS = {"credentials", "jet_token"}
@@ -31,20 +39,59 @@ def documents_of_state(state: Path) -> list[Document]:
 
     def ask(question: Callable[[sqlite3.Connection], Any]) -> Callable[[], Any]:
         async def answer() -> Any:
-            with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            with closing(_opened(database)) as connection:
                 return question(connection)
 
         return answer
 
     return [
         Document("steps", ask(partial(_remembered, key="steps"))),
+        Document("findings", ask(partial(_findings, live=StateDirectory(state).bundle_findings))),
         Document("events", ask(_events)),
         Document("settings", ask(partial(_settings, state=StateDirectory(state)))),
     ]
 
 
+def secrets_of_state(state: Path) -> list[str]:
+    """Passwords, tokens and keys as they would stand in a log. What cannot be read is not known, and no error: the
+    patterns of redaction find most of it all the same."""
+    directory = StateDirectory(state)
+    if not directory.database.parent.is_dir():
+        return []
+    found = list[str]()
+    with suppress(PcgError):
+        token = directory.read_jet_token()
+        found += [token.decode()] if token else []
+    keys = None
+    with suppress(PcgError):
+        keys = directory.known_keys()
+    if keys is None:
+        return found
+    found += list(keys.to_json().values())
+    with suppress(PcgError, sqlite3.Error, ValueError), closing(_opened(directory.database)) as connection:
+        sealed = (_remembered(connection, "desired") or {}).get("credentials")
+        if sealed:
+            found.append(open_credentials(keys.opening, str(sealed["ciphertext"])).password)
+    return found
+
+
 def names_of_this_machine() -> list[str]:
     return list(dict.fromkeys([socket.gethostname(), socket.getfqdn()]))
+
+
+def _opened(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _findings(connection: sqlite3.Connection, live: Path) -> Any:
+    """Of the running gateway when it has this made; else what its steps alone show."""
+    if live.exists():
+        return json.loads(live.read_text())
+    saved = _remembered(connection, "steps") or {}
+    steps = [StepReport.model_validate(step) for step in saved.get("steps", [])]
+    status = GatewayStatus(generation=int(saved.get("generation", 0)), incarnation=0, steps=steps)
+    found = diagnose(Facts(now=datetime.now(UTC), status=status))
+    return {"findings": [finding.model_dump(mode="json") for finding in found], "seen": ["steps"]}
 
 
 def _remembered(connection: sqlite3.Connection, key: str) -> Any:

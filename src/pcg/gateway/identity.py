@@ -40,13 +40,15 @@ class Registration(Record):
 
 
 class StateDirectory:
-    """`--state DIR`: keys.json, registration.json, gateway.db, artifacts/, jet/token, jet/ca.pem, lock; and for those
-    who look on installation.json, alive.json (`signs_of_life.py`) and monitor/ (the installer's own page)."""
+    """`--state DIR`: keys.json, registration.json, gateway.db, artifacts/, bundle/, jet/token, jet/ca.pem, lock; and
+    for those who look on installation.json, alive.json (`signs_of_life.py`) and monitor/ (the installer's own page)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.database = path / "gateway.db"
         self.artifacts = path / "artifacts"
+        self.bundle = path / "bundle"
+        self.bundle_findings = self.bundle / "findings.json"
         self.jet_token = path / "jet" / "token"
         self.jet_ca = path / "jet" / "ca.pem"
         self._keys = path / "keys.json"
@@ -152,7 +154,8 @@ class StateDirectory:
         )
         for path in (*ours, *self.path.glob("gateway.db*")):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.artifacts, ignore_errors=True)
+        for folder in (self.artifacts, self.bundle):
+            shutil.rmtree(folder, ignore_errors=True)
         self._wiping.replace(self._deleted)
         _sync_directory(self.path)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pcg.clock import Clock
 from pcg.errors import AskPerson, Busy, GiveUp, PcgError, TryAgain
-from pcg.model.records import Problem
+from pcg.model.problems import problem_of
 from pcg.wire.frames import MAXIMUM_FRAME_BYTES, Request, Response
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -75,10 +75,10 @@ class Requests:
                 raise GiveUp(f"The answer has {size} bytes, and {limit} are allowed.", reason="too-large")
             return Response(id=request.id, ok=True, body=body)
         except PcgError as error:
-            problem = problem_of(error, self._clock)
+            problem = problem_of(error, self._clock.now())
         except Exception as error:  # noqa: BLE001 - a handler's fault must not end the session
             _log.exception("request %s (%s) failed", request.id, request.verb)
-            problem = problem_of(_unforeseen(request, error), self._clock)
+            problem = problem_of(_unforeseen(request, error), self._clock.now())
         return Response(id=request.id, ok=False, body=problem.model_dump(mode="json"))
 
     async def _handle(self, request: Request) -> dict[str, Any]:
@@ -95,20 +95,6 @@ class Requests:
             raise TryAgain(
                 f"`{request.verb}` took longer than {request.deadline:g} s.", reason="deadline-exceeded"
             ) from None
-
-
-def problem_of(error: PcgError, clock: Clock) -> Problem:
-    """Cut to the bounds of a Problem, so that telling an error can never fail."""
-    return Problem(
-        reason=error.reason[:64],
-        what=error.what[:4096],
-        evidence=[item[:2048] for item in error.evidence[:32]],
-        cause=error.cause[:4096],
-        remedy=[item[:2048] for item in error.remedy[:16]],
-        link=error.link[:512],
-        fields={name: value[:2048] for name, value in list(error.fields.items())[:64]},
-        at=clock.now(),
-    )
 
 
 def _unforeseen(request: Request, error: Exception) -> PcgError:

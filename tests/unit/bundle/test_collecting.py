@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from log_cases import NOW, archive_of
-from pcg.bundle.collecting import Bundle, bundle_name, create_bundle
+from pcg.bundle.collecting import Bundle, create_bundle
 from pcg.bundle.limits import Limits
+from pcg.bundle.manifest import bundle_name
 from pcg.bundle.redacting import redact_archive
 from pcg.bundle.sources import MACHINE, BundleLimits, Command, Document, Files
 from pcg.cli.bundle import bundle
