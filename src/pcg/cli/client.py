@@ -89,6 +89,18 @@ class ConsoleClient:
             raise problem(answer)
         return answer.text
 
+    async def content(self, path: str) -> AsyncIterator[bytes]:
+        """A file, in pieces."""
+        try:
+            async with self._client.stream("GET", f"/api/v1{path}") as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    raise problem(answer)
+                async for chunk in answer.aiter_bytes():
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise translate(str(self._client.base_url), error, otherwise="http") from error
+
     async def items(self, path: str, **parameters: Any) -> list[dict[str, Any]]:
         """All pages of a list."""
         found: list[dict[str, Any]] = []

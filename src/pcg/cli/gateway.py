@@ -6,6 +6,7 @@ import click
 
 from pcg.cli import gateway_changes as changes
 from pcg.cli import gateway_views as views
+from pcg.cli.gateway_bundle import bundle
 from pcg.cli.gateway_inventory import inventory
 
 
@@ -31,5 +32,6 @@ for command in (
     changes.agree,
     changes.delete,
     changes.kubeconfig,
+    bundle,
 ):
     gateway.add_command(command)

@@ -83,7 +83,7 @@ class Transfer:
         try:
             try:
                 if self._record.state is not BundleState.ANALYSING:
-                    await self._carry()
+                    await self._carry_in_time()
                 await self._analyse()
                 await asyncio.to_thread(self._folder.finish, self._record.id)
                 self._become(BundleState.READY)
@@ -96,6 +96,13 @@ class Transfer:
             self._record.state = BundleState.FAILED
         self._changed()
         await self._let_go()
+
+    async def _carry_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.whole):
+                await self._carry()
+        except TimeoutError:
+            raise _too_slow("The bundle did not come", self._limits.whole) from None
 
     async def _carry(self) -> None:
         record = self._record
@@ -164,13 +171,10 @@ class Transfer:
         """Again and again while there is no answer. Raises what the gateway told, ProtocolError, at last TryAgain."""
         question = BundleQuestion.model_validate({"action": action, "bundle": self._record.id, **more})
         while True:
-            now = self._clock.monotonic()
-            if now - self._began > self._limits.whole:
-                raise _too_slow("The bundle did not come", self._limits.whole)
             try:
                 answer = await self._hub.go_on(self._record.gateway_id, "bundle", question.model_dump())
             except TryAgain:
-                if now - self._answered > self._limits.away:
+                if self._clock.monotonic() - self._answered > self._limits.away:
                     raise
                 await self._clock.sleep(self._limits.look_every)
                 continue

@@ -60,6 +60,7 @@ def target_of(world: World, row: Row) -> str:
     digest, script = static_url("live.js").split("/")[-2:]
     there = {
         "gateway_id": world.ids[row.target], "user_id": world.victim_user, "key_id": world.victim_key,
+        "bundle_id": world.victim_bundle,
         "digest": digest, "name": script if row.path.startswith("/static") else JET_MANIFEST,
     }  # fmt: skip
     path = row.path

@@ -37,7 +37,7 @@ CHECKS: list[CheckFunction] = [
 ]
 """not_a_server_error stands in `check_problem`, which also knows the one answer that is no failure of the console"""
 
-LIVE = ("/preflight", "/inventory", "/kubeconfig")
+LIVE = ("/preflight", "/inventory", "/kubeconfig", "/bundles")
 AWAY = {"gateway-away", "busy"}
 """503: what a question to a gateway may end with through no fault of the console"""
 

@@ -42,6 +42,10 @@ OPERATIONS = [
     "POST /api/v1/gateways/{gateway_id}/preflight",
     "GET /api/v1/gateways/{gateway_id}/inventory",
     "POST /api/v1/gateways/{gateway_id}/kubeconfig",
+    "POST /api/v1/gateways/{gateway_id}/bundles",
+    "GET /api/v1/gateways/{gateway_id}/bundles",
+    "GET /api/v1/bundles/{bundle_id}",
+    "GET /api/v1/bundles/{bundle_id}/archive",
     "GET /api/v1/users",
     "POST /api/v1/users",
     "DELETE /api/v1/users/{user_id}",
@@ -163,6 +167,7 @@ def _aim(case: Case, world: World, gateway: str) -> None:
     """At something that is there; without a name the case is left as it is."""
     if gateway and case.path_parameters:
         there = {"gateway_id": world.ids[gateway], "user_id": world.victim_user, "key_id": world.victim_key}
+        there["bundle_id"] = world.victim_bundle
         case.path_parameters = {name: there[name] for name in case.path_parameters}
 
 

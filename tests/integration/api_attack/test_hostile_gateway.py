@@ -26,7 +26,7 @@ from .hostile import PAYLOADS, PLAIN, Shown, cut, event_of, status_of, unseemly
 from .raw import ask
 from .world import World
 
-PAGES = ("", "/events", "/reset", "/delete", "/pairing-code", "/configure", "/configuration")
+PAGES = ("", "/events", "/reset", "/bundles", "/delete", "/pairing-code", "/configure", "/configuration")
 ENTRIES = list(PAYLOADS.items())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,9 @@ from sqlalchemy import event, func, select
 
 from doubles.gateway import NOON, GatewayDouble
 from integration.console.conftest import BASE, CONFIGURATION, PASSWORD, Console, status
+from pcg.bundle.analysis import Analysis
 from pcg.console.accounts import SignedIn
+from pcg.console.bundle_records import BundleFolder, BundleRecord, BundleState
 from pcg.console.store.models import ApiKey, AuditEntry, Gateway, User
 from pcg.console.streams import Topic
 from pcg.errors import Unreachable
@@ -35,6 +38,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "preflight": {"checks": [{"what": "the cloud answers", "ok": True}, {"what": "a name server", "ok": None}]},
     "inventory": {"datacenters": [{"name": "dc-1"}]},
     "kubeconfig": {"kubeconfig": "apiVersion: v1\n"},
+    "bundle": {"state": "failed", "problem": {"reason": "tested", "what": "no logs", "at": "2026-06-01T12:00:00Z"}},
 }
 
 
@@ -49,6 +53,8 @@ class World:
     gateways: dict[str, GatewayDouble] = field(default_factory=dict)
     victim_user: str = ""
     victim_key: str = ""
+    victim_bundle: str = ""
+    """ready, of the gateway `configured`"""
     answering: Callable[[GatewayDouble, frames.Request], Awaitable[None]] = field(default_factory=lambda: _answered)
     """what the connected gateway does when it is asked; a test may put something else here"""
     client: httpx.AsyncClient = field(init=False)
@@ -82,6 +88,7 @@ class World:
             no_key = not self.victim_key or await session.get(ApiKey, self.victim_key) is None
         for name in gone:
             await self._make(name)
+        await self._restore_bundle()
         for name in reset:
             await self.console.service.configurations.configure(self.console.admin, self.ids[name], CONFIGURATION)
         if no_user:
@@ -89,6 +96,25 @@ class World:
             self.victim_user = made.id
         if no_key:
             self.victim_key = (await accounts.create_key(self.console.admin, f"victim {number}")).id
+
+    async def _restore_bundle(self) -> None:
+        """A ready one, and none under way."""
+        bundles, gateway_id = self.console.app.state.bundles, self.ids["configured"]
+        await bundles.forget(self.ids["connected"])
+        if [item.id for item in await bundles.of_gateway(self.console.admin, gateway_id)] == [self.victim_bundle]:
+            return
+        # As at a start of the console.
+        await bundles.close()
+        folder = BundleFolder(self.console.app.state.settings.data / "bundles")
+        now, self.victim_bundle = self.console.service.clock.now(), str(uuid.uuid4())
+        folder.save(
+            BundleRecord(
+                id=self.victim_bundle, gateway_id=gateway_id, asked_at=now, asked_by="admin@example.com",
+                state=BundleState.READY, changed_at=now, size=5, received=5, sha256="0" * 64, analysis=Analysis(),
+            )
+        )  # fmt: skip
+        folder.archive(self.victim_bundle).write_bytes(b"bytes")
+        await bundles.open()
 
     async def session(self, name: str) -> SignedIn:
         """A browser's, of the user of this role."""

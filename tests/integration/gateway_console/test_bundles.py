@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import json
 import os
 import stat
+import subprocess
+import sys
 import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +20,9 @@ import pytest
 from pcg.clock import SystemClock
 from pcg.gateway.bundle_answer import BundleAnswer
 from pcg.gateway.identity import StateDirectory
+from pcg.model.configuration import Vcenter
 from pcg.model.records import Finding
+from pcg.sealing.boxes import seal_credentials
 
 from .conftest import Console, Gateway, Make, until
 
@@ -66,6 +71,15 @@ async def followed(console: Console, bundle: dict[str, Any], *states: str) -> di
             if now["state"] in (states or ("ready", "failed")):
                 return dict(now)
             await asyncio.sleep(0.02)
+
+
+async def away(console: Console, machine: Machine) -> str:
+    """The gateway's path, once the console knows that it is gone."""
+    await machine.gateway.kill()
+    path = f"/gateways/{machine.gateway.registration.gateway_id}"
+    while (await console.get(path))["connected"]:
+        await asyncio.sleep(0.01)
+    return path
 
 
 async def asked(console: Console, machine: Machine, **wish: Any) -> dict[str, Any]:
@@ -168,10 +182,66 @@ async def test_a_gateway_that_is_started_anew_has_none_any_longer(console: Conso
 
 
 async def test_a_gateway_that_is_away_is_not_asked(console: Console, machine: Machine) -> None:
-    await machine.gateway.kill()
-    path = f"/gateways/{machine.gateway.registration.gateway_id}"
-    while (await console.get(path))["connected"]:
-        await asyncio.sleep(0.01)
+    path = await away(console, machine)
     answer = await console.client.post(f"{path}/bundles")
     assert (answer.status_code, answer.json()["reason"]) == (503, "gateway-away")
     assert (await console.get(f"{path}/bundles"))["items"] == []
+
+
+async def test_the_command_saves_it_and_tells_what_it_shows(console: Console, machine: Machine, tmp_path: Path) -> None:
+    key = console.client.headers["authorization"].removeprefix("Bearer ")
+    environment = {**os.environ, "PCG_CONSOLE": console.url, "PCG_CA_PIN": console.pin, "PCG_API_KEY": key}
+    command = [sys.executable, "-m", "pcg.cli.main", "gateway", "bundle", "one", "--output-dir", str(tmp_path)]
+
+    async def run(*options: str) -> tuple[int, str, str]:
+        child = await asyncio.create_subprocess_exec(
+            *command, *options, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        out, err = await child.communicate()
+        return child.returncode or 0, out.decode(), err.decode()
+
+    code, out, err = await run()
+    assert code == 0, err
+    saved = Path(out.strip())
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    assert "error: disk-full/node-disk-full" in err and "tmp/kubelet.log" in err
+    saved.unlink()
+    code, out, err = await run("--pseudonyms", "--output", "json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert (told["state"], told["pseudonyms"], Path(told["path"]).stat().st_size) == ("ready", True, told["size"])
+    await away(console, machine)
+    code, _, err = await run()
+    assert code and "no session with the console" in err and "Traceback" not in err
+
+
+async def test_a_machine_s_own_command_with_what_its_gateway_knows(machine: Machine, tmp_path: Path) -> None:
+    """Beside the running gateway and without root: `pcg bundle create` reads this very machine, whatever is on it."""
+    gateway = machine.gateway
+    keys = StateDirectory(gateway.folder).keys()
+    vcenter = Vcenter.model_validate({"address": "vc.example.com", "username": "u", "trust": {}})
+    sealed = seal_credentials(keys.public_sealing, "g", vcenter, SECRET)
+    gateway.store.put("desired", json.dumps({"mode": "run", "credentials": {"ciphertext": sealed, "version": "1"}}))
+    problem = {"reason": "x", "what": f"refused with {SECRET}", "at": "2026-06-01T12:00:00Z"}
+    steps = {"generation": 1, "steps": [{"name": "connect", "state": "failed", "last_error": problem}]}
+    gateway.store.put("steps", json.dumps(steps))
+    made = await asyncio.to_thread(
+        subprocess.run,
+        [
+            *(sys.executable, "-m", "pcg.cli.main", "bundle", "create", "--state", str(gateway.folder)),
+            *("--output-dir", str(tmp_path), "--output", "json", "--support-address", "support@example.com"),
+        ],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert told["support_address"] == "support@example.com"
+    items = {item["name"]: item for item in told["manifest"]["items"]}
+    for name in ("steps", "findings", "events", "settings"):
+        assert not items[f"pcg/{name}.json"]["skipped"], items
+    with tarfile.open(told["path"]) as tar:
+        texts = {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
+    assert b"refused with" in texts["pcg/steps.json"]
+    assert not [name for name, text in texts.items() if SECRET.encode() in text or sealed.encode() in text]

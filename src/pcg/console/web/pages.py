@@ -10,7 +10,19 @@ from fastapi import APIRouter
 
 from pcg.console.hub import Hub
 from pcg.console.service import Service
-from pcg.console.web import account, configure, details, gateways, news, people, removal, restored, sign_in, static
+from pcg.console.web import (
+    account,
+    bundles,
+    configure,
+    details,
+    gateways,
+    news,
+    people,
+    removal,
+    restored,
+    sign_in,
+    static,
+)
 
 
 def router(service: Service, hub: Hub) -> APIRouter:
@@ -21,6 +33,7 @@ def router(service: Service, hub: Hub) -> APIRouter:
     routes.include_router(gateways.router(service))
     routes.include_router(configure.router(service, hub))
     routes.include_router(removal.router(service))
+    routes.include_router(bundles.router(service))
     routes.include_router(restored.router(service))
     routes.include_router(details.router(service))
     routes.include_router(people.router(service))

@@ -26,6 +26,7 @@ _TONES = {
     "disconnected": "warn", "stalled": "warn", "cleaning-up": "busy", "credentials-needed": "warn",
     "superseded": "calm", "cluster-lost": "bad", "upgrade-required": "warn", "registration-overdue": "warn",
     "console-restored": "warn",
+    "asked": "busy", "collecting": "busy", "receiving": "busy", "analysing": "busy",
 }  # fmt: skip
 
 
@@ -58,6 +59,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def size(value: int) -> str:
+    """Bytes for a person."""
+    for unit, step in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if value >= step:
+            return f"{value / step:.1f} {unit}"
+    return f"{value} bytes"
+
+
 def tone(value: Enum | str) -> str:
     """Which of the few colours; the word always stands beside it."""
     return _TONES.get(str(value.value) if isinstance(value, Enum) else value, "calm")
@@ -83,6 +92,7 @@ def _environment() -> jinja2.Environment:
         auto_reload=False,
     )
     environment.filters.update(words=words, moment=moment, duration=duration, tone=tone, safe_link=safe_link)
+    environment.filters.update(bytes=size)
     environment.filters.update(is_fingerprint=is_fingerprint)
     environment.globals.update(static_url=static_url, csrf_field=CSRF_FIELD)
     return environment
