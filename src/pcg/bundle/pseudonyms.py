@@ -11,6 +11,7 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2s
 
 from pcg.bundle.address_pseudonyms import AddressPseudonyms
@@ -64,6 +65,8 @@ class Pseudonyms:
         self._addresses = AddressPseudonyms(self._key)
         self._known = dict[bytes, bytes]()
         self._learnt = dict[bytes, bytes]()
+        self._colons = lru_cache(65536)(self._of_colons)
+        self._host = lru_cache(65536)(self._of_host)
         for name in names:
             self._learn(name.encode())
 
@@ -76,23 +79,29 @@ class Pseudonyms:
             if name != put
         }
 
-    def learn(self, block: bytes) -> None:
-        """Names of machines and users in this text, which are then replaced also where they stand alone."""
+    def learn(self, block: bytes) -> list[re.Pattern[bytes]]:
+        """Names of machines and users in this text, which are then replaced also where they stand alone; returns the
+        patterns that found a user."""
         for pattern in _HOSTS:
-            for found in pattern.finditer(block):
-                self._learn(found[1])
+            for name in {found[1] for found in pattern.finditer(block)}:
+                self._learn(name)
+        telling = []
         for pattern in _USERS:
-            for found in pattern.finditer(block):
-                if found[2].lower() not in _PLAIN_USERS:
-                    self._learn(found[2], user=True)
+            names = {found[2] for found in pattern.finditer(block)}
+            if names:
+                telling.append(pattern)
+            for name in names:
+                if name.lower() not in _PLAIN_USERS:
+                    self._learn(name, user=True)
+        return telling
 
     def text(self, block: bytes) -> bytes:
         """Whole lines in, whole lines out, as many."""
-        self.learn(block)
+        telling = self.learn(block)
         block = _IPV4.sub(self._ipv4, block)
-        block = _COLONS.sub(self._colons, block)
+        block = _COLONS.sub(lambda found: self._colons(found[0]), block)
         block = _MAC_HYPHENS.sub(lambda found: self._mac(found[0], b"-"), block)
-        for pattern in _USERS:
+        for pattern in telling:
             block = pattern.sub(lambda found: found[1] + self._user(found[2]), block)
         block = _DOTTED.sub(self._dotted, block)
         block = _URL_HOST.sub(lambda found: self._host(found[1]), block)
@@ -132,8 +141,7 @@ class Pseudonyms:
         self._note(found[1], put)
         return put + (b"/" + found[3] if found[2] else b"")
 
-    def _colons(self, found: re.Match[bytes]) -> bytes:
-        text = found[0]
+    def _of_colons(self, text: bytes) -> bytes:
         if len(text) == 17 and text[2::3] == b":::::":
             return self._mac(text, b":")
         try:
@@ -167,7 +175,7 @@ class Pseudonyms:
         certain = before in (b"://", b"@", b"//") and not last.isdigit()
         return before + (self._host(name) if certain or last in _TOP_LEVELS else name)
 
-    def _host(self, name: bytes) -> bytes:
+    def _of_host(self, name: bytes) -> bytes:
         low = name.lower()
         if (put := self._known.get(low)) is not None:
             return put
