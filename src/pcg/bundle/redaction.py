@@ -13,7 +13,7 @@ from pcg.bundle.limits import Limits
 from pcg.bundle.pseudonyms import Pseudonyms
 from pcg.bundle.secret_patterns import HIDDEN, LITERALS, hide_codes, hide_secrets
 from pcg.bundle.text import text_blocks
-from pcg.diagnosis.log_prefilter import prefilter_for
+from pcg.diagnosis.log_prefilter import quick_prefilter
 
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ENDS = re.compile(rb"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
@@ -33,7 +33,7 @@ class Redactor:
 
     def __init__(self, pseudonyms: Pseudonyms | None = None, known: Iterable[str] = ()) -> None:
         self.pseudonyms = pseudonyms
-        self._prefilter = prefilter_for(LITERALS)
+        self._prefilter = quick_prefilter([], sorted(LITERALS))
         words = sorted({one.encode() for one in known if len(one) >= _SHORTEST_KNOWN}, key=len, reverse=True)
         self._known = re.compile(b"|".join(re.escape(word) for word in words)) if words else None
 

@@ -30,7 +30,7 @@ from pcg.clock import Clock
 from pcg.console.bundle_records import BundleFolder, BundleRecord, BundleState
 from pcg.console.hub import Hub
 from pcg.errors import Conflict, PcgError, ProtocolError, ResourcesMissing, TryAgain
-from pcg.model.problems import problem_of
+from pcg.model.problems import problem_at
 from pcg.model.records import Problem
 from pcg.processes.child import start
 from pcg.wire.bundle import CHUNK_BYTES, MAXIMUM_BUNDLE_BYTES, BundleChunk, BundleQuestion, BundleStatus
@@ -193,7 +193,7 @@ class Transfer:
     def _fail(self, error: PcgError) -> None:
         _log.info("bundle %s of gateway %s failed: %s", self._record.id, self._record.gateway_id, error.reason)
         self._folder.drop_part(self._record.id)
-        self._record.problem = problem_of(error, self._clock.now())
+        self._record.problem = problem_at(error, self._clock.now())
         self._become(BundleState.FAILED)
 
     def _become(self, state: BundleState) -> None:

@@ -20,8 +20,8 @@ from pcg.diagnosis.log_prefilter import LiteralIndex, literals_of
 class HyperscanLiterals:
     """What `LiteralPrefilter` finds."""
 
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._index = LiteralIndex(patterns)
+    def __init__(self, patterns: Sequence[str], literals: Sequence[str] = ()) -> None:
+        self._index = LiteralIndex(patterns, literals)
         self._literals = self._index.literals
         self._database = hyperscan.Database()
         self._database.compile(

@@ -38,14 +38,15 @@ class Prefilter(Protocol):
         ...
 
 
-def quick_prefilter(patterns: Sequence[str]) -> Prefilter:
-    """The best of those that are made at once."""
+def quick_prefilter(patterns: Sequence[str], literals: Sequence[str] = ()) -> Prefilter:
+    """The best of those that are made at once. `literals`, however short, are looked for as they are, in any case of
+    letters; their indexes follow those of the patterns."""
     if find_spec("hyperscan") is None:
-        return LiteralPrefilter(patterns)
+        return LiteralPrefilter(patterns, literals)
     # Only now: it is a large library, there for one kind of processor, and most commands never look at a log.
     from pcg.diagnosis.log_hyperscan import HyperscanLiterals
 
-    return HyperscanLiterals(patterns)
+    return HyperscanLiterals(patterns, literals)
 
 
 def thorough_prefilter(patterns: Sequence[str]) -> Prefilter | None:
@@ -60,12 +61,14 @@ def thorough_prefilter(patterns: Sequence[str]) -> Prefilter | None:
 class LiteralIndex:
     """Which patterns the literals of a line may lead to."""
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], literals: Sequence[str] = ()) -> None:
         self._uses: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
         """a literal to look for: the patterns that it may lead to, and what else the line must contain for each"""
         for index, pattern in enumerate(patterns):
             for first, others in literals_of(pattern):
                 self._uses.setdefault(first, []).append((index, others))
+        for index, literal in enumerate(literals, len(patterns)):
+            self._uses.setdefault(literal.lower().encode(), []).append((index, ()))
 
     @property
     def literals(self) -> list[bytes]:
@@ -84,8 +87,8 @@ class LiteralIndex:
 class LiteralPrefilter:
     """With the standard library alone: one pass of a compiled trie over the block in lower case."""
 
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._index = LiteralIndex(patterns)
+    def __init__(self, patterns: Sequence[str], literals: Sequence[str] = ()) -> None:
+        self._index = LiteralIndex(patterns, literals)
         encoded = self._index.literals
         shortest = [one for one in encoded if not any(other != one and other in one for other in encoded)]
         trie = _trie_expression(shortest)

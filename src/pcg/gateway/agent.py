@@ -238,7 +238,7 @@ async def _work(
         reconciler.want(desired)
         jet.want(desired)
 
-    bundle = BundleAnswer(state, clock, lambda: observation.status().findings)
+    bundle = BundleAnswer(state, clock)
     party = Party(
         gateway_id=registration.gateway_id,
         console_id=registration.console_id,

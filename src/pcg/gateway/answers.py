@@ -16,9 +16,8 @@ from pcg.clouds.base import Check
 from pcg.errors import NotFound, PcgError
 from pcg.gateway.inventory_answer import inventory_answer
 from pcg.gateway.reconciler import Reconciler
-from pcg.gateway.requests import Handler
+from pcg.gateway.requests import Handler, problem_of
 from pcg.model.configuration import Configuration, Template, parse_configuration
-from pcg.model.problems import problem_of
 
 
 def requests_of(reconciler: Reconciler, bundle: Handler | None = None) -> Mapping[str, Handler]:
@@ -97,7 +96,7 @@ def _template_folder(reconciler: Reconciler) -> str:
 
 
 def _check(reconciler: Reconciler, check: Check) -> dict[str, Any]:
-    problem = problem_of(check.problem, reconciler.clock.now()) if isinstance(check.problem, PcgError) else None
+    problem = problem_of(check.problem, reconciler.clock) if isinstance(check.problem, PcgError) else None
     return {
         "name": check.name,
         "ok": check.ok,

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -24,8 +22,8 @@ from pydantic import BaseModel, ValidationError
 from pcg.clock import Clock
 from pcg.errors import Busy, Conflict, InvalidInput, NotFound, PcgError, SetupMissing, TryAgain
 from pcg.gateway.identity import StateDirectory
-from pcg.model.problems import problem_of
-from pcg.model.records import Finding, Problem
+from pcg.gateway.requests import problem_of
+from pcg.model.records import Problem
 from pcg.processes.child import Child, start
 from pcg.wire.bundle import CHUNK_BYTES, BundleChunk, BundleQuestion, BundleStatus
 
@@ -72,15 +70,12 @@ class _Making:
 
 
 class BundleAnswer:
-    """`findings` tells what the gateway finds now. `root` is where the machine's files are looked for."""
+    """`root` is where the machine's files are looked for."""
 
-    def __init__(
-        self, state: StateDirectory, clock: Clock, findings: Callable[[], Sequence[Finding]], *, root: Path = Path("/")
-    ) -> None:
+    def __init__(self, state: StateDirectory, clock: Clock, *, root: Path = Path("/")) -> None:
         self._state = state
         self._folder = state.bundle
         self._clock = clock
-        self._findings = findings
         self._root = root
         self._present: _Making | None = None
 
@@ -134,7 +129,6 @@ class BundleAnswer:
         await self._drop()
         try:
             self._folder.mkdir(mode=0o700)
-            self._put_findings()
         except OSError as error:
             raise SetupMissing(
                 "The gateway cannot write a bundle to its state directory.",
@@ -149,7 +143,7 @@ class BundleAnswer:
         try:
             making.result = await self._made(making, pseudonyms)
         except PcgError as error:
-            making.result = _Result(problem=problem_of(error, self._clock.now()))
+            making.result = _Result(problem=problem_of(error, self._clock))
 
     async def _made(self, making: _Making, pseudonyms: bool) -> _Result:
         printed = list[str]()
@@ -199,13 +193,6 @@ class BundleAnswer:
 
     def _clear(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _put_findings(self) -> None:
-        """What this process finds knows more than its directory tells: jet's state, the cloud's present word."""
-        found = {"findings": [finding.model_dump(mode="json") for finding in self._findings()]}
-        descriptor = os.open(self._state.bundle_findings, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(found, file)
 
     def _unasked(self, present: _Making) -> float:
         return self._clock.monotonic() - present.asked

@@ -13,17 +13,14 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pcg.bundle.sources import Document
-from pcg.diagnosis.engine import diagnose
-from pcg.diagnosis.facts import Facts
 from pcg.errors import PcgError
 from pcg.gateway.identity import StateDirectory
-from pcg.model.records import GatewayStatus, StepReport
+from pcg.gateway.own_findings import read_findings
 from pcg.sealing.boxes import open_credentials
 
 _MOST_EVENTS = 20_000
@@ -46,7 +43,7 @@ def documents_of_state(state: Path) -> list[Document]:
 
     return [
         Document("steps", ask(partial(_remembered, key="steps"))),
-        Document("findings", ask(partial(_findings, live=StateDirectory(state).bundle_findings))),
+        Document("findings", read_findings(state).model_dump(mode="json")),
         Document("events", ask(_events)),
         Document("settings", ask(partial(_settings, state=StateDirectory(state)))),
     ]
@@ -81,17 +78,6 @@ def names_of_this_machine() -> list[str]:
 
 def _opened(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
-
-
-def _findings(connection: sqlite3.Connection, live: Path) -> Any:
-    """Of the running gateway when it has this made; else what its steps alone show."""
-    if live.exists():
-        return json.loads(live.read_text())
-    saved = _remembered(connection, "steps") or {}
-    steps = [StepReport.model_validate(step) for step in saved.get("steps", [])]
-    status = GatewayStatus(generation=int(saved.get("generation", 0)), incarnation=0, steps=steps)
-    found = diagnose(Facts(now=datetime.now(UTC), status=status))
-    return {"findings": [finding.model_dump(mode="json") for finding in found], "seen": ["steps"]}
 
 
 def _remembered(connection: sqlite3.Connection, key: str) -> Any:

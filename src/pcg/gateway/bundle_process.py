@@ -21,7 +21,7 @@ from pcg.bundle.pseudonyms import Pseudonyms
 from pcg.bundle.sources import BundleLimits
 from pcg.errors import PcgError
 from pcg.gateway.bundle_documents import documents_of_state, names_of_this_machine, secrets_of_state
-from pcg.model.problems import problem_of
+from pcg.model.problems import problem_at
 from pcg.wire.bundle import MAXIMUM_BUNDLE_BYTES
 
 _NICE = 10
@@ -35,7 +35,7 @@ def main() -> None:
     try:
         told: dict[str, Any] = asyncio.run(_make(asked))
     except PcgError as error:
-        told = {"problem": problem_of(error, datetime.now(UTC)).model_dump(mode="json")}
+        told = {"problem": problem_at(error, datetime.now(UTC)).model_dump(mode="json")}
     sys.stdout.write(json.dumps(told) + "\n")
 
 

@@ -48,7 +48,6 @@ class StateDirectory:
         self.database = path / "gateway.db"
         self.artifacts = path / "artifacts"
         self.bundle = path / "bundle"
-        self.bundle_findings = self.bundle / "findings.json"
         self.jet_token = path / "jet" / "token"
         self.jet_ca = path / "jet" / "ca.pem"
         self._keys = path / "keys.json"

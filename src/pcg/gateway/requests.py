@@ -14,7 +14,8 @@ from typing import Any
 
 from pcg.clock import Clock
 from pcg.errors import AskPerson, Busy, GiveUp, PcgError, TryAgain
-from pcg.model.problems import problem_of
+from pcg.model.problems import problem_at
+from pcg.model.records import Problem
 from pcg.wire.frames import MAXIMUM_FRAME_BYTES, Request, Response
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -75,10 +76,10 @@ class Requests:
                 raise GiveUp(f"The answer has {size} bytes, and {limit} are allowed.", reason="too-large")
             return Response(id=request.id, ok=True, body=body)
         except PcgError as error:
-            problem = problem_of(error, self._clock.now())
+            problem = problem_of(error, self._clock)
         except Exception as error:  # noqa: BLE001 - a handler's fault must not end the session
             _log.exception("request %s (%s) failed", request.id, request.verb)
-            problem = problem_of(_unforeseen(request, error), self._clock.now())
+            problem = problem_of(_unforeseen(request, error), self._clock)
         return Response(id=request.id, ok=False, body=problem.model_dump(mode="json"))
 
     async def _handle(self, request: Request) -> dict[str, Any]:
@@ -95,6 +96,10 @@ class Requests:
             raise TryAgain(
                 f"`{request.verb}` took longer than {request.deadline:g} s.", reason="deadline-exceeded"
             ) from None
+
+
+def problem_of(error: PcgError, clock: Clock) -> Problem:
+    return problem_at(error, clock.now())
 
 
 def _unforeseen(request: Request, error: Exception) -> PcgError:

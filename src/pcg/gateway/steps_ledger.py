@@ -11,8 +11,8 @@ from typing import Any
 from pcg.clock import Clock
 from pcg.errors import AskPerson, PcgError
 from pcg.gateway.memory import Memory
+from pcg.gateway.requests import problem_of
 from pcg.gateway.store import GatewayStore
-from pcg.model.problems import problem_of
 from pcg.model.records import Event, StepReport
 from pcg.model.states import Severity, StepName, StepState
 
@@ -100,7 +100,7 @@ class Ledger:
         """`retry_after` None: at the next change. The same error again makes no new event."""
         step = self._memory.steps.get(name) or StepReport(name=name)
         state = StepState.BLOCKED if isinstance(error, AskPerson) else StepState.FAILED
-        problem = problem_of(error, self._clock.now())
+        problem = problem_of(error, self._clock)
         now = self._now()
         if step.last_error is not None:
             self._uncured[name] = (step.last_error.reason, step.last_error.what)

@@ -8,7 +8,7 @@ from pcg.errors import PcgError
 from pcg.model.records import Problem
 
 
-def problem_of(error: PcgError, at: datetime) -> Problem:
+def problem_at(error: PcgError, at: datetime) -> Problem:
     """Cut to the bounds of a Problem, so that telling an error can never fail."""
     return Problem(
         reason=error.reason[:64],

@@ -21,7 +21,6 @@ from pcg.clock import SystemClock
 from pcg.gateway.bundle_answer import BundleAnswer
 from pcg.gateway.identity import StateDirectory
 from pcg.model.configuration import Vcenter
-from pcg.model.records import Finding
 from pcg.sealing.boxes import seal_credentials
 
 from .conftest import Console, Gateway, Make, until
@@ -40,7 +39,7 @@ class Machine:
         self._running: asyncio.Task[Any]
 
     def start(self) -> None:
-        self.answer = BundleAnswer(StateDirectory(self.gateway.folder), SystemClock(), list[Finding], root=self.root)
+        self.answer = BundleAnswer(StateDirectory(self.gateway.folder), SystemClock(), root=self.root)
         self._running = asyncio.create_task(self.answer.run())
         self.gateway.requests["bundle"] = self.answer.answer
 

@@ -15,7 +15,6 @@ from doubles.gateway import ManualClock
 from pcg.errors import Busy, Conflict, InvalidInput, NotFound, PcgError
 from pcg.gateway.bundle_answer import ABANDONED_SECONDS, IDLE_SECONDS, BundleAnswer
 from pcg.gateway.identity import StateDirectory
-from pcg.model.records import Finding
 
 ONE, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 
@@ -29,7 +28,7 @@ class Process:
         self.state.path.mkdir(exist_ok=True)
         (folder / "machine/var/log").mkdir(parents=True, exist_ok=True)
         (folder / "machine/var/log/syslog").write_text("Feb  3 07:10:00 node-a app[1]: hello\n")
-        self.answer = BundleAnswer(self.state, self.clock, list[Finding], root=folder / "machine")
+        self.answer = BundleAnswer(self.state, self.clock, root=folder / "machine")
         self.running = asyncio.create_task(self.answer.run())
 
     async def ask(self, action: str, bundle: str = ONE, **more: Any) -> dict[str, Any]:
