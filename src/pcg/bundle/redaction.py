@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 from pcg.bundle.limits import Limits
 from pcg.bundle.pseudonyms import Pseudonyms
 from pcg.bundle.secret_patterns import HIDDEN, LITERALS, hide_codes, hide_secrets
 from pcg.bundle.text import text_blocks
-from pcg.diagnosis.log_prefilter import quick_prefilter
+from pcg.diagnosis.log_prefilter import Prefilter, quick_prefilter
 
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ENDS = re.compile(rb"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
@@ -33,7 +34,7 @@ class Redactor:
 
     def __init__(self, pseudonyms: Pseudonyms | None = None, known: Iterable[str] = ()) -> None:
         self.pseudonyms = pseudonyms
-        self._prefilter = quick_prefilter([], sorted(LITERALS))
+        self._prefilter = _prefilter()
         words = sorted({one.encode() for one in known if len(one) >= _SHORTEST_KNOWN}, key=len, reverse=True)
         self._known = re.compile(b"|".join(re.escape(word) for word in words)) if words else None
 
@@ -70,6 +71,11 @@ class Redactor:
         if self._known is not None:
             block = self._known.sub(HIDDEN, block)
         return self.pseudonyms.text(block) if self.pseudonyms else block
+
+
+@cache
+def _prefilter() -> Prefilter:
+    return quick_prefilter([], sorted(LITERALS))
 
 
 class _Hiding:
