@@ -38,7 +38,8 @@ class Prefilter(Protocol):
         ...
 
 
-def quick_prefilter(patterns: Sequence[str], literals: Sequence[str] = ()) -> Prefilter:
+@cache
+def quick_prefilter(patterns: tuple[str, ...], literals: Sequence[str] = ()) -> Prefilter:
     """The best of those that are made at once. `literals`, however short, are looked for as they are, in any case of
     letters; their indexes follow those of the patterns."""
     if find_spec("hyperscan") is None:
@@ -49,7 +50,8 @@ def quick_prefilter(patterns: Sequence[str], literals: Sequence[str] = ()) -> Pr
     return HyperscanLiterals(patterns, literals)
 
 
-def thorough_prefilter(patterns: Sequence[str]) -> Prefilter | None:
+@cache
+def thorough_prefilter(patterns: tuple[str, ...]) -> Prefilter | None:
     """One that takes a second to make, and is many times faster then; None where there is none."""
     if find_spec("hyperscan") is None:
         return None

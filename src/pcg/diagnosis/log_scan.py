@@ -89,7 +89,7 @@ class LogScanner:
             self._by_pattern.setdefault(use.signature.pattern, []).append(index)
         self._of = list(self._by_pattern.values())
         """the uses of each of the prefilter's patterns"""
-        self._prefilter = quick_prefilter(list(self._by_pattern))
+        self._prefilter = quick_prefilter(tuple(self._by_pattern))
         self._bytes = 0
         self._file: LogFile | None = None
         self._last_time: datetime | None = None
@@ -103,7 +103,7 @@ class LogScanner:
         """`data` is whole lines, the first of which has the number `first_line`."""
         assert self._file is not None
         if self._bytes < _MUCH <= self._bytes + len(data):
-            self._prefilter = thorough_prefilter(list(self._by_pattern)) or self._prefilter
+            self._prefilter = thorough_prefilter(tuple(self._by_pattern)) or self._prefilter
         self._bytes += len(data)
         counted, number = 0, first_line
         for start, end, patterns in self._prefilter.lines(data):

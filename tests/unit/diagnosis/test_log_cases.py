@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -120,9 +120,13 @@ def test_every_pattern_has_literals_to_look_for() -> None:
                 assert alternatives(signature.pattern)
 
 
-PREFILTERS: list[Callable[[Sequence[str]], Prefilter | None]] = [LiteralPrefilter, quick_prefilter, thorough_prefilter]
+PREFILTERS: list[Callable[[tuple[str, ...]], Prefilter | None]] = [
+    LiteralPrefilter,
+    quick_prefilter,
+    thorough_prefilter,
+]
 """the standard library's, and those that are used where Hyperscan is"""
-PATTERNS = list(dict.fromkeys(use.signature.pattern for use in LogScanner(log_rules(), NOW).uses))
+PATTERNS = tuple(dict.fromkeys(use.signature.pattern for use in LogScanner(log_rules(), NOW).uses))
 
 
 def _message(line: str) -> str:
@@ -130,7 +134,7 @@ def _message(line: str) -> str:
 
 
 @pytest.mark.parametrize("make", PREFILTERS)
-def test_no_prefilter_leaves_out_a_pattern_that_matches(make: Callable[[Sequence[str]], Prefilter | None]) -> None:
+def test_no_prefilter_leaves_out_a_pattern_that_matches(make: Callable[[tuple[str, ...]], Prefilter | None]) -> None:
     prefilter = make(PATTERNS)
     if prefilter is None:
         pytest.skip("Hyperscan has no package for this machine")
@@ -151,7 +155,7 @@ def test_no_prefilter_leaves_out_a_pattern_that_matches(make: Callable[[Sequence
     assert checked > 500
 
 
-@pytest.mark.skipif(thorough_prefilter(["abc"]) is None, reason="Hyperscan has no package for this machine")
+@pytest.mark.skipif(thorough_prefilter(("abc",)) is None, reason="Hyperscan has no package for this machine")
 @pytest.mark.parametrize(
     ("pattern", "line"),
     [
@@ -163,7 +167,7 @@ def test_no_prefilter_leaves_out_a_pattern_that_matches(make: Callable[[Sequence
     ],
 )
 def test_what_a_scan_of_the_whole_line_cannot_tell_may_match(pattern: str, line: str) -> None:
-    thorough = thorough_prefilter(["something else", pattern])
+    thorough = thorough_prefilter(("something else", pattern))
     assert thorough is not None
     assert [patterns for _, _, patterns in thorough.lines(line.encode())] == [{1}]
 
@@ -197,7 +201,7 @@ def test_a_long_line_is_not_cut_within_a_word() -> None:
     assert _message("x" * 4090 + " refused") == "x" * 4090 + " "
 
 
-LITERALS = ["no route", "no route to host", "denied", "permission denied", "aab", "aba", "bab", "x509", "lease"]
+LITERALS = ("no route", "no route to host", "denied", "permission denied", "aab", "aba", "bab", "x509", "lease")
 PIECES = st.sampled_from([*LITERALS, "\n", "A", "b", "Denied", " ", "\n\n", "ab\naba", "\u00e4", "PERMISSION "])
 
 
