@@ -75,7 +75,7 @@ class Redactor:
 
 @cache
 def _prefilter() -> Prefilter:
-    return quick_prefilter([], sorted(LITERALS))
+    return quick_prefilter((), tuple(sorted(LITERALS)))
 
 
 class _Hiding:

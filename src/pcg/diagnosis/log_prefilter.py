@@ -39,7 +39,7 @@ class Prefilter(Protocol):
 
 
 @cache
-def quick_prefilter(patterns: tuple[str, ...], literals: Sequence[str] = ()) -> Prefilter:
+def quick_prefilter(patterns: tuple[str, ...], literals: tuple[str, ...] = ()) -> Prefilter:
     """The best of those that are made at once. `literals`, however short, are looked for as they are, in any case of
     letters; their indexes follow those of the patterns."""
     if find_spec("hyperscan") is None:
