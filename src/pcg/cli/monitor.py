@@ -55,22 +55,22 @@ def monitor(
     if context.invoked_subcommand is not None:
         return
     from pcg.clock import SystemClock
+    from pcg.gateway.machine_knowledge import Given
     from pcg.gateway.monitor.log_sources import LogSources, parse_source
     from pcg.gateway.monitor.server import MonitorSettings, run_monitor
     from pcg.network.proxies import parse_proxies
 
     host, port = _listen(listen)
-    proxy = _read(https_proxy_file, "https-proxy-file")
-    proxies, notices = parse_proxies(None, proxy, no_proxy, _read(proxy_ca_file, "proxy-ca-file"))
-    for notice in notices:
+    proxy, proxy_ca = _read(https_proxy_file, "https-proxy-file"), _read(proxy_ca_file, "proxy-ca-file")
+    for notice in parse_proxies(None, proxy, no_proxy, proxy_ca)[1]:
         click.echo(f"note: {notice}", err=True)
+    # Without DHCP's question, which is a broadcast: whoever wants it has `pcg doctor`.
+    given = Given(state, endpoint=endpoint or None, https_proxy=proxy, no_proxy=no_proxy, proxy_ca=proxy_ca, dhcp=False)
     settings = MonitorSettings(
-        state=state,
+        given=given,
         host=host,
         port=port,
         logs=LogSources(log_folder, [parse_source(item) for item in logs]),
-        proxies=proxies,
-        endpoint=endpoint,
         names=names,
         screen=screen,
     )

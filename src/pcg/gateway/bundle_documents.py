@@ -1,5 +1,5 @@
-"""What a gateway's state directory says of it, as documents for a log bundle: steps, findings, events, settings; and
-the secrets that it holds, so that they are taken out of the logs wherever they stand.
+"""What a gateway's state directory says of it, as documents for a log bundle: steps, findings, events, settings, what
+probes of its ways answer; and the secrets that it holds, so that they are taken out of the logs wherever they stand.
 
 Called by `pcg bundle` and by what the gateway starts for the console, also while the gateway runs: its database is
 opened read-only. Only what is named here leaves the directory: keys, credentials, tokens and codes, sealed or not, are
@@ -13,6 +13,7 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from typing import Any
 from pcg.bundle.sources import Document
 from pcg.errors import PcgError
 from pcg.gateway.identity import StateDirectory
+from pcg.gateway.machine_knowledge import Given
 from pcg.gateway.own_findings import read_findings
 from pcg.gateway.store_reading import looking_into
+from pcg.gateway.this_machine import examine_this_machine
 from pcg.sealing.boxes import open_credentials
 
 _MOST_EVENTS = 20_000
@@ -47,6 +50,7 @@ def documents_of_state(state: Path) -> list[Document]:
         Document("findings", read_findings(state).model_dump(mode="json")),
         Document("events", ask(_events)),
         Document("settings", ask(partial(_settings, state=StateDirectory(state)))),
+        Document("probes", partial(_probes, state)),
     ]
 
 
@@ -86,6 +90,12 @@ def _events(connection: sqlite3.Connection) -> list[Any]:
     """The latest, oldest first."""
     rows = connection.execute("SELECT event FROM outbox ORDER BY position DESC LIMIT ?", (_MOST_EVENTS,)).fetchall()
     return [json.loads(row[0]) for row in reversed(rows)]
+
+
+async def _probes(state: Path) -> Any:
+    """What the ways from this machine answer now, hop by hop. Without DHCP's question, which is a broadcast."""
+    report = await examine_this_machine(Given(state, dhcp=False), datetime.now(UTC), logs=None)
+    return [answer.as_json() for answer in report.probes]
 
 
 def _settings(connection: sqlite3.Connection, state: StateDirectory) -> dict[str, Any]:

@@ -238,7 +238,7 @@ async def test_a_machine_s_own_command_with_what_its_gateway_knows(machine: Mach
     told = json.loads(made.stdout)
     assert told["support_address"] == "support@example.com"
     items = {item["name"]: item for item in told["manifest"]["items"]}
-    for name in ("steps", "findings", "events", "settings"):
+    for name in ("steps", "findings", "events", "settings", "probes"):
         assert not items[f"pcg/{name}.json"]["skipped"], items
     with tarfile.open(told["path"]) as tar:
         texts = {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]

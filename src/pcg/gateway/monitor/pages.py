@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import socket
+import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from pcg.bundle.collecting import create_bundle
 from pcg.clock import Clock
 from pcg.errors import Busy, CredentialsRejected, NotFound, Refused
+from pcg.gateway.bundle_documents import documents_of_state, secrets_of_state
 from pcg.gateway.monitor import tail
 from pcg.gateway.monitor.log_sources import LogSource, LogSources
 from pcg.gateway.monitor.safety import from_our_page
@@ -57,6 +60,7 @@ class Site:
         return [
             Route("/", self._seen(self.status)),
             Route("/logs", self._seen(self.log_list)),
+            Route("/logs/bundle", self._done(self.bundle), methods=["POST"]),
             Route("/logs/{name}", self._seen(self.log)),
             Route("/logs/{name}/live", self._seen(self.log_live)),
             Route("/logs/{name}/download", self._seen(self.log_download)),
@@ -123,7 +127,7 @@ class Site:
     async def status(self, request: Request, session: Session) -> Response:
         seen = await asyncio.to_thread(look, self.state)
         told = seen.alive.status if seen.alive is not None else None
-        found = told.findings if told is not None else []
+        found = seen.findings
         return page(
             request,
             session,
@@ -171,6 +175,24 @@ class Site:
         return self._stream(
             chunks, "application/octet-stream", {"Content-Disposition": f'attachment; filename="{given}"'}
         )
+
+    async def bundle(self, request: Request, session: Session) -> Response:
+        """All of it in one archive, redacted, as `pcg bundle` makes it."""
+        folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="pcg-bundle-")
+        try:
+            with self._streaming():
+                made = await create_bundle(
+                    Path(folder.name),
+                    self.clock.now(),
+                    documents=await asyncio.to_thread(documents_of_state, self.state),
+                    known=await asyncio.to_thread(secrets_of_state, self.state),
+                )
+            file = await asyncio.to_thread(made.path.open, "rb")
+        finally:
+            # The open file stays readable; nothing of it is left on the disk.
+            await asyncio.to_thread(folder.cleanup)
+        headers = {"Content-Disposition": f'attachment; filename="{made.path.name}"'}
+        return self._stream(_chunks(file), "application/gzip", headers)
 
     async def task_list(self, request: Request, session: Session) -> Response:
         return page(request, session, "tasks.html", runs=self.tasks)

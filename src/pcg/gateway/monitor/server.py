@@ -20,13 +20,13 @@ import uvicorn
 
 from pcg.clock import Clock
 from pcg.errors import SetupMissing
+from pcg.gateway.machine_knowledge import Given
 from pcg.gateway.monitor.application import application
 from pcg.gateway.monitor.first_boot import FirstBoot, banner, new_password, show_banner
 from pcg.gateway.monitor.log_sources import LogSources
 from pcg.gateway.monitor.pages import Site
 from pcg.gateway.monitor.sign_in import SignIn
 from pcg.gateway.monitor.tasks import Machine, TaskRuns
-from pcg.network.proxies import Proxies
 
 PORT = 5080
 
@@ -37,21 +37,20 @@ _LAST_SECONDS = 2
 
 @dataclass(frozen=True)
 class MonitorSettings:
-    """`names`: further host names under which it is asked for; `screen`: a file for the machine's login screen."""
+    """`given`: the installer's state folder, and what the tasks may know beside it; `names`: further host names under
+    which it is asked for; `screen`: a file for the machine's login screen."""
 
-    state: Path
+    given: Given
     host: str
     port: int
     logs: LogSources
-    proxies: Proxies
-    endpoint: str = ""
     names: tuple[str, ...] = ()
     screen: Path | None = None
 
 
 async def run_monitor(settings: MonitorSettings, clock: Clock) -> None:
     """Until SIGTERM or SIGINT. Raises SetupMissing."""
-    kept = FirstBoot(settings.state)
+    kept = FirstBoot(settings.given.state)
     kept.prepare()
     with contextlib.closing(_bind(settings.host, settings.port)) as listening:
         host, port = listening.getsockname()[:2]
@@ -63,8 +62,8 @@ async def run_monitor(settings: MonitorSettings, clock: Clock) -> None:
             if settings.screen is not None:
                 show_banner(settings.screen, banner(where, kept.certificate_fingerprint(), None))
 
-        machine = Machine(settings.state, settings.logs, settings.proxies, settings.endpoint, clock)
-        site = Site(settings.state, settings.logs, SignIn(kept, clock, entered), TaskRuns(machine), clock)
+        machine = Machine(settings.given, settings.logs, clock)
+        site = Site(settings.given.state, settings.logs, SignIn(kept, clock, entered), TaskRuns(machine), clock)
         config = uvicorn.Config(
             application(site, settings.names),
             log_config=None,

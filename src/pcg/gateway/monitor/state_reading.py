@@ -18,6 +18,7 @@ from pcg.gateway.bootstrap_steps import BootstrapReport
 from pcg.gateway.identity import Registration
 from pcg.gateway.kept_events import read_event
 from pcg.gateway.memory import SavedSteps
+from pcg.gateway.own_findings import read_findings
 from pcg.gateway.signs_of_life import (
     BEAT_SECONDS,
     Alive,
@@ -27,7 +28,7 @@ from pcg.gateway.signs_of_life import (
 )
 from pcg.gateway.store_reading import looking_into
 from pcg.model.desired import DesiredState
-from pcg.model.records import Event, Problem, StepReport
+from pcg.model.records import Event, Finding, Problem, StepReport
 from pcg.model.states import StepName
 
 EVENTS_SHOWN = 50
@@ -62,6 +63,8 @@ class Seen:
     """the newest first"""
     waiting: int | None = None
     """events that the console has not acknowledged yet"""
+    findings: list[Finding] = field(default_factory=list)
+    """open now, by its own judgement; also before it ever reached the console"""
     deleted: bool = False
     troubles: list[str] = field(default_factory=list)
 
@@ -85,6 +88,7 @@ def look(state: Path, now: datetime | None = None) -> Seen:
     known = {step.name: step for step in kept}
     seen.steps = [known.get(step.name) or step for step in seen.steps]
     seen.bootstrap = seen.alive.bootstrap if seen.alive is not None else []
+    seen.findings = read_findings(state).findings
     return seen
 
 

@@ -11,27 +11,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
 from pcg.bundle.reading import read_logs
 from pcg.clock import Clock
+from pcg.diagnosis.probes.answer import Outcome, ProbeAnswer
 from pcg.errors import Busy, NotFound, PcgError
+from pcg.gateway.machine_knowledge import Given
 from pcg.gateway.monitor.log_sources import LogSources
 from pcg.gateway.monitor.state_reading import Life, look
+from pcg.gateway.this_machine import examine_this_machine
 from pcg.model.records import Finding
 from pcg.model.states import Severity
-from pcg.network.endpoint import parse_endpoint
-from pcg.network.http import call, fetch_ca, http_client
-from pcg.network.pins import spki_pins
-from pcg.network.proxies import Proxies
-from pcg.network.reach import reach
-from pcg.network.trust import Trust
 
 TASK_SECONDS = 300.0
 MAXIMUM_LINES = 200
-
-CLOCK_TOLERANCE_SECONDS = 60.0
-"""as at bootstrap (`bootstrap.py`): beyond it certificates may seem expired or not valid yet"""
 
 Say = Callable[[str], None]
 
@@ -51,25 +44,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a task may look at. `endpoint`: the console's URL as it was given to the page, or empty."""
+    """What a task may look at."""
 
-    state: Path
+    given: Given
     logs: LogSources
-    proxies: Proxies
-    endpoint: str
     clock: Clock
-
-    def console(self) -> str:
-        """As given, or as the gateway's process told it. Raises NotFound."""
-        alive = look(self.state).alive
-        url = self.endpoint or (alive.endpoint if alive is not None else "")
-        if not url:
-            raise NotFound(
-                "The console's address is not known here.",
-                reason="no-endpoint",
-                remedy=["Start the installer once, or give the page --endpoint."],
-            )
-        return parse_endpoint(url)[0].url
 
 
 @dataclass(frozen=True)
@@ -144,7 +123,7 @@ class TaskRuns:
 
 
 async def _gateway(machine: Machine, say: Say) -> Result:
-    seen = await asyncio.to_thread(look, machine.state)
+    seen = await asyncio.to_thread(look, machine.given.state)
     say(
         f"process: {seen.life.value}"
         + (f", last seen {seen.last_beat:%Y-%m-%d %H:%M:%S} UTC" if seen.last_beat else "")
@@ -154,10 +133,9 @@ async def _gateway(machine: Machine, say: Say) -> Result:
     open_steps = [step for step in seen.bootstrap if step.state != "done"]
     for step in open_steps:
         say(f"bootstrap {step.name}: {step.state}" + (f": {step.last_error.what}" if step.last_error else ""))
-    findings = seen.alive.status.findings if seen.alive is not None and seen.alive.status is not None else []
-    failures = [finding for finding in findings if finding.severity is not Severity.INFO]
+    failures = [finding for finding in seen.findings if finding.severity is not Severity.INFO]
     well = seen.life is Life.RUNNING and not seen.troubles and not open_steps and not failures
-    return Result(Verdict.WELL if well else Verdict.FOUND, findings)
+    return Result(Verdict.WELL if well else Verdict.FOUND, seen.findings)
 
 
 async def _logs(machine: Machine, say: Say) -> Result:
@@ -174,37 +152,18 @@ async def _logs(machine: Machine, say: Say) -> Result:
     return Result(Verdict.UNDECIDED if unknown else Verdict.WELL, reading.verdict.notices)
 
 
-async def _console(machine: Machine, say: Say) -> Result:
-    url = await asyncio.to_thread(machine.console)
-    say(f"the console: {url}")
-    say(f"name and TCP: {await reach(url, machine.proxies)}")
-    seen = await asyncio.to_thread(look, machine.state)
-    if seen.registration is None:
-        served = await fetch_ca(parse_endpoint(url)[0], proxies=machine.proxies)
-        say("TLS and HTTP: it answers; this gateway is not registered, so its CA is not proved")
-        for pin in spki_pins(served.pem):
-            say(f"the CA that answers: {pin}")
-        return Result(Verdict.UNDECIDED)
-    trust = Trust.only_ca(seen.registration.ca)
-    async with http_client(trust, base_url=url, proxies=machine.proxies) as client:
-        answer = await call(client, "GET", "/healthz")
-    say(f"TLS: proved by the CA of the registration; HTTP: GET /healthz answers {answer.status_code}")
-    return Result(Verdict.WELL if answer.status_code == 200 else Verdict.FOUND)
+async def _machine(machine: Machine, say: Say) -> Result:
+    def heard(answer: ProbeAnswer) -> None:
+        say(f"{answer.about.value}: {answer.probe} {answer.target}: {answer.answer.value} {answer.detail}".rstrip())
 
-
-async def _clock(machine: Machine, say: Say) -> Result:
-    url = await asyncio.to_thread(machine.console)
-    before, asked = machine.clock.now(), machine.clock.monotonic()
-    served = await fetch_ca(parse_endpoint(url)[0], proxies=machine.proxies)
-    if served.date is None:
-        say("the console's answer bears no time to compare with")
-        return Result(Verdict.UNDECIDED)
-    ahead = (before - served.date).total_seconds() + (machine.clock.monotonic() - asked) / 2
-    say(f"this machine: {before:%Y-%m-%d %H:%M:%S} UTC; the console: {served.date:%Y-%m-%d %H:%M:%S} UTC")
-    if abs(ahead) <= CLOCK_TOLERANCE_SECONDS:
-        return Result(Verdict.WELL)
-    say(f"{abs(ahead):.0f} s {'ahead' if ahead > 0 else 'behind'}: set this machine's clock (NTP)")
-    return Result(Verdict.FOUND)
+    report = await examine_this_machine(machine.given, machine.clock.now(), logs=None, heard=heard)
+    for name, reason in report.unread:
+        say(f"not read: {name}: {reason}")
+    verdict = report.verdict
+    if verdict.findings:
+        return Result(Verdict.FOUND, [*verdict.findings, *verdict.notices])
+    unknown = [answer for answer in report.probes if answer.answer is Outcome.UNKNOWN]
+    return Result(Verdict.UNDECIDED if unknown or not report.probes else Verdict.WELL, verdict.notices)
 
 
 TASKS = (
@@ -212,6 +171,10 @@ TASKS = (
         "gateway", "The gateway on this machine", "Its process, its state folder, and what it found itself.", _gateway
     ),
     Task("logs", "The logs of this machine", "Looks for every known failure, as `pcg doctor` does.", _logs),
-    Task("console", "The way to the console", "Name, TCP, TLS and HTTP, each on its own.", _console),
-    Task("clock", "The clock", "This machine's against the console's.", _clock),
+    Task(
+        "machine",
+        "The ways from this machine",
+        "Console, private cloud, image, time and cluster, hop by hop, as `pcg doctor` does.",
+        _machine,
+    ),
 )
