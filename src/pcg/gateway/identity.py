@@ -41,7 +41,8 @@ class Registration(Record):
 
 class StateDirectory:
     """`--state DIR`: keys.json, registration.json, gateway.db, artifacts/, bundle/, jet/token, jet/ca.pem, lock; and
-    for those who look on installation.json, alive.json (`signs_of_life.py`) and monitor/ (the installer's own page)."""
+    for those who look on installation.json, alive.json (`signs_of_life.py`), findings.json (`own_findings.py`) and
+    monitor/ (the installer's own page)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -150,6 +151,7 @@ class StateDirectory:
             self.jet_token,
             self.jet_ca,
             self.path / "alive.json",
+            self.path / "findings.json",
         )
         for path in (*ours, *self.path.glob("gateway.db*")):
             path.unlink(missing_ok=True)
