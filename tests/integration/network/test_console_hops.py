@@ -89,7 +89,7 @@ async def test_a_fault_of_the_proxy(proxied: ConsoleWay, proxy: ForwardProxy, fa
 @pytest.mark.parametrize(
     "fault,hop,kind",
     [
-        ("certificate-expired", "tls", "certificate-expired"),
+        ("certificate-ended", "tls", "certificate-expired"),
         ("certificate-not-yet-valid", "tls", "certificate-not-valid-yet"),
         ("certificate-other-host", "tls", "certificate-of-another-host"),
         ("certificate-other-ca", "tls", "tls-intercepted"),
