@@ -65,6 +65,7 @@ async def test_an_event_comes_back_whole(console: Console):
     assert item == {
         "position": item["position"], "at": "2026-01-01T12:00:00Z", "severity": "warning", "reason": "tested",
         "message": "x\ufffd", "step": "template", "machine": "m", "fields": {"a\ufffd": "b\ufffd"},
+        "finding": None,
     }  # fmt: skip
 
 
