@@ -95,7 +95,7 @@ def reset_password(context: click.Context) -> None:
 def _listen(typed: str) -> tuple[str, int]:
     host, _, port = typed.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not port.isdecimal() or int(port) > 65535:
         raise InvalidInput(
             f"{typed!r} is no HOST:PORT.",
             reason="listen-invalid",

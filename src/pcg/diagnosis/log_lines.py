@@ -115,7 +115,7 @@ def _dated(
     year: str | None, month: str, day: str, found: re.Match[str], file: LogFile, now: datetime
 ) -> datetime | None:
     """Without a year: the one that puts the line before the file's last change, a day allowed for zones."""
-    number = _MONTHS.get(month) or (int(month) if month.isdigit() else 0)
+    number = _MONTHS.get(month) or (int(month) if month.isdecimal() else 0)
     try:
         last = datetime.fromtimestamp(file.modified, UTC) if file.modified > 0 else now
         clock = time.fromisoformat(found["clock"])

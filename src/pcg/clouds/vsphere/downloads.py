@@ -177,7 +177,7 @@ class Download:
             if answer.status_code != 200:
                 raise self._broken(f"answer: HTTP {answer.status_code}")
             length = answer.headers.get("content-length", "")
-            self.total = int(length) if length.isdigit() else None
+            self.total = int(length) if length.isdecimal() else None
             self._validator = _validator(answer)
             return
         if answer.status_code >= 500:

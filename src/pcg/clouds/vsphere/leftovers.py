@@ -162,7 +162,7 @@ def _import_under_way(session: VsphereSession) -> bool:
 
 
 def _age(session: VsphereSession, begun: str) -> float:
-    return _now(session) - float(begun) if begun.isdigit() else STALE_SECONDS
+    return _now(session) - float(begun) if begun.isdecimal() else STALE_SECONDS
 
 
 def _now(session: VsphereSession) -> float:

@@ -205,7 +205,7 @@ def _fresh(session: VsphereSession, machine: ObservedMachine) -> Properties | No
 def wanted_hardware(item: Properties) -> tuple[int, int] | None:
     """CPUs and MiB of memory by its setting; None: nobody said what it should be."""
     parts = _settings(item).get(templates.HARDWARE_SETTING, "").split(",")
-    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
         return None
     return int(parts[0]), int(parts[1]) * 1024
 

@@ -188,7 +188,7 @@ def _pax(text: bytes, name: str, size: int | None) -> tuple[str, int | None]:
     for key, value in _PAX.findall(text):
         if key == b"path":
             name = value.decode(errors="replace")
-        elif value.isdigit() and len(value) < 16:
+        elif value.isdecimal() and len(value) < 16:
             size = int(value)
         else:
             raise MalformedOva("a member of the archive has no proper size")

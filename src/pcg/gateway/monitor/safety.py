@@ -62,7 +62,7 @@ class Surrounded:
             text = "This machine is not called that. Use its address, or start the page with --name NAME.\n"
             return PlainTextResponse(text, 421)
         length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not length.isdigit() or int(length[:20]) > MAXIMUM_BODY:
+        if "transfer-encoding" in headers or not length.isdecimal() or int(length[:20]) > MAXIMUM_BODY:
             return PlainTextResponse(f"A body has a length, and at most {MAXIMUM_BODY} bytes.\n", 413)
         return None
 
