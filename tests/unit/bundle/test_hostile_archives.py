@@ -282,11 +282,6 @@ def test_exit_codes(
     assert answers == {0: {"clear"}, 1: {"found", "clear", "cannot-tell"}, 3: {"clear", "cannot-tell"}}[code]
 
 
-def test_without_a_path_it_says_what_is_not_there() -> None:
-    result = CliRunner().invoke(doctor, [])
-    assert isinstance(result.exception, InvalidInput) and "live" in result.exception.what
-
-
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         read_logs(tmp_path / "missing", NOW)
