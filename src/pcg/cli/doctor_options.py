@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pcg.cli.given_file import text_if_given
 from pcg.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ def given_by(options: Mapping[str, Any]) -> Given:
         state=options["state"],
         endpoint=options["endpoint"],
         ca_pin=options["ca_pin"],
-        ca=_read(options["ca_file"], "ca-file"),
-        http_proxy=options["http_proxy"] or _read(options["http_proxy_file"], "http-proxy-file"),
-        https_proxy=options["https_proxy"] or _read(options["https_proxy_file"], "https-proxy-file"),
+        ca=text_if_given(options["ca_file"], "ca-file"),
+        http_proxy=options["http_proxy"] or text_if_given(options["http_proxy_file"], "http-proxy-file"),
+        https_proxy=options["https_proxy"] or text_if_given(options["https_proxy_file"], "https-proxy-file"),
         no_proxy=options["no_proxy"],
-        proxy_ca=_read(options["proxy_ca_file"], "proxy-ca-file"),
+        proxy_ca=text_if_given(options["proxy_ca_file"], "proxy-ca-file"),
         name_servers=options["name_servers"],
         ovf_env=options["ovf_env"],
         hosts=options["esxi_host"],
@@ -91,12 +92,3 @@ def _check(given: Given) -> None:
                 f"The ESXi host {host} is wrong: {error}.", "host-invalid", field_name="esxi-host"
             ) from None
     parse_proxies(given.http_proxy, given.https_proxy, given.no_proxy, given.proxy_ca)
-
-
-def _read(path: Path | None, field: str) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text().strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}", reason="file-unreadable", field_name=field) from None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from pcg.cli.given_file import text_of
 from pcg.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
@@ -79,13 +80,13 @@ def install(
     with _failure_kept(state):
         say = open_log(log_file)
         if pairing_code is None and pairing_code_file is not None:
-            pairing_code = _read(pairing_code_file, "pairing-code")
+            pairing_code = text_of(pairing_code_file, "pairing-code")
         _warn_of_passwords("https_proxy", https_proxy)
         _warn_of_passwords("http_proxy", http_proxy)
         if https_proxy is None and https_proxy_file is not None:
-            https_proxy = _read(https_proxy_file, "https-proxy-file")
+            https_proxy = text_of(https_proxy_file, "https-proxy-file")
         if http_proxy is None and http_proxy_file is not None:
-            http_proxy = _read(http_proxy_file, "http-proxy-file")
+            http_proxy = text_of(http_proxy_file, "http-proxy-file")
         # Secrets must not stay where a child or other users of this machine could read them.
         for variable in ("PCG_PAIRING_CODE", "PCG_HTTPS_PROXY", "PCG_HTTP_PROXY"):
             os.environ.pop(variable, None)
@@ -107,12 +108,12 @@ def install(
             endpoint=endpoint,
             pairing_code=pairing_code or ovf.pairing_code,
             ca_pin=ca_pin or ovf.ca_pin,
-            ca=_read(ca_file, "ca-file") if ca_file else None,
+            ca=text_of(ca_file, "ca-file") if ca_file else None,
             http_proxy=http_proxy or ovf.http_proxy,
             https_proxy=https_proxy or ovf.https_proxy,
             no_proxy=no_proxy or ovf.no_proxy,
             name_servers=name_servers,
-            proxy_ca=_read(proxy_ca_file, "proxy-ca-file") if proxy_ca_file else ovf.certificate,
+            proxy_ca=text_of(proxy_ca_file, "proxy-ca-file") if proxy_ca_file else ovf.certificate,
             state=state,
             installer_name=name or ovf.installer_name or socket.gethostname(),
             give_up_after=give_up_after,
@@ -184,10 +185,3 @@ def _warn_of_passwords(parameter: str, proxy: str | None) -> None:
             f"give it by PCG_{parameter.upper()} or --{flag}-file",
             err=True,
         )
-
-
-def _read(path: Path, field: str) -> str:
-    try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}", reason="file-unreadable", field_name=field) from None

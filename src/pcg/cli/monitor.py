@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pcg.cli.given_file import text_if_given
 from pcg.errors import InvalidInput
 
 
@@ -61,7 +62,7 @@ def monitor(
     from pcg.network.proxies import parse_proxies
 
     host, port = _listen(listen)
-    proxy, proxy_ca = _read(https_proxy_file, "https-proxy-file"), _read(proxy_ca_file, "proxy-ca-file")
+    proxy, proxy_ca = text_if_given(https_proxy_file, "https-proxy-file"), text_if_given(proxy_ca_file, "proxy-ca-file")
     for notice in parse_proxies(None, proxy, no_proxy, proxy_ca)[1]:
         click.echo(f"note: {notice}", err=True)
     # Without DHCP's question, which is a broadcast: whoever wants it has `pcg doctor`.
@@ -103,12 +104,3 @@ def _listen(typed: str) -> tuple[str, int]:
             remedy=["For example 0.0.0.0:5080, or [::]:5080 for both IPv4 and IPv6."],
         )
     return host, int(port)
-
-
-def _read(path: Path | None, field: str) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text().strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}", reason="file-unreadable", field_name=field) from None
