@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -123,3 +123,14 @@ def finding_of(
         cured=cured,
         step=step.name,
     )
+
+
+def waited_for(
+    facts: Facts, scenario: str, causes: Mapping[str, str], steps: Sequence[StepName], cured: str
+) -> Iterator[Finding]:
+    """The first of these steps' problems whose reason tells a cause, in the problem's own words."""
+    for step, problem in facts.problems(*steps):
+        cause = causes.get(problem.reason)
+        if cause is not None:
+            yield finding_of(scenario, cause, step, problem, summary=problem.what, cured=cured)
+            return

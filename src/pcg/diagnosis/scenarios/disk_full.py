@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts, finding_of
+from pcg.diagnosis.facts import Facts, waited_for
 from pcg.diagnosis.hops import probe_finding
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
@@ -18,9 +18,7 @@ _CURED = "The kubelet reports that the node has no disk pressure."
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    for step, problem in facts.problems(StepName.NODES):
-        if problem.reason == "node-disk-full":
-            yield finding_of(SCENARIO, "node-disk-full", step, problem, summary=problem.what, cured=_CURED)
+    yield from waited_for(facts, SCENARIO, {"node-disk-full": "node-disk-full"}, (StepName.NODES,), _CURED)
 
 
 LOGS = LogRules(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts, finding_of
+from pcg.diagnosis.facts import Facts, waited_for
 from pcg.diagnosis.hops import failed_hop, peer_findings
 from pcg.diagnosis.log_context import towards_api_server
 from pcg.diagnosis.log_files import Kind
@@ -29,11 +29,7 @@ _CAUSES = {
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    for step, problem in facts.problems(StepName.CONTROL_PLANE, StepName.NODES):
-        cause = _CAUSES.get(problem.reason)
-        if cause is not None:
-            yield finding_of(SCENARIO, cause, step, problem, summary=problem.what, cured=_CURED)
-            return
+    yield from waited_for(facts, SCENARIO, _CAUSES, (StepName.CONTROL_PLANE, StepName.NODES), _CURED)
 
 
 _TARGET = r"(?:(?:dial tcp |https://)(?P<target>\[?[\w.:-]+?\]?:(?:6443|8080)).{0,300})?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pcg.diagnosis.facts import Facts, finding_of
+from pcg.diagnosis.facts import Facts, waited_for
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import GUEST, Cause, LogRules, Signature
 from pcg.model.records import Finding
@@ -23,11 +23,7 @@ _CAUSES = {
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    for step, problem in facts.problems(StepName.CONTROL_PLANE, StepName.NODES):
-        cause = _CAUSES.get(problem.reason)
-        if cause is not None:
-            yield finding_of(SCENARIO, cause, step, problem, summary=problem.what, cured=_CURED)
-            return
+    yield from waited_for(facts, SCENARIO, _CAUSES, (StepName.CONTROL_PLANE, StepName.NODES), _CURED)
 
 
 JOINED = (
