@@ -10,40 +10,23 @@ import re
 
 from pcg.diagnosis.facts import WayFact
 from pcg.diagnosis.log_rules import LogRules
+from pcg.diagnosis.probes.failure_kinds import BY_REASON
 from pcg.model.records import Evidence, Finding, Problem
 
 _CAUSES = {
-    "name-not-resolved": "name-not-resolved",
-    "connection-refused": "connection-refused",
+    **BY_REASON,
     **dict.fromkeys(
-        (
-            "connection-timed-out",
-            "no-route",
-            "unreachable-connect",
-            "unreachable-http",
-            "session-closed",
-            "console-silent",
-        ),
+        ("no-route", "unreachable-connect", "unreachable-http", "session-closed", "console-silent"),
         "connection-timed-out",
     ),
-    **dict.fromkeys(("unreachable-proxy", "proxy-name", "proxy-silent", "proxy-tls"), "proxy-unreachable"),
-    **dict.fromkeys(
-        ("proxy-authentication-needed", "proxy-authentication-unsupported", "proxy-credentials-wrong"),
-        "proxy-authentication-required",
-    ),
-    **dict.fromkeys(
-        ("proxy-refuses", "proxy-cannot-resolve", "proxy-cannot-connect", "proxy-closed", "proxy-is-none"),
-        "proxy-refused",
-    ),
     **dict.fromkeys(("proxy-invalid", "no-proxy-invalid"), "proxy-invalid"),
-    "tls-expired": "certificate-expired",
-    "tls-not-yet-valid": "certificate-not-valid-yet",
     # The console's CA, asked for without trust, fits the pin, and yet another's certificate is shown.
     "tls-other-ca": "tls-intercepted",
     **dict.fromkeys(("tls-other-host", "ca-pin-mismatch", "unreachable-tls"), "certificate-not-trusted"),
-    **dict.fromkeys(("unreachable-websocket", "websocket-timed-out"), "websocket-blocked"),
+    # Told by nothing here: what answers may be anything.
+    "not-a-console": "",
 }
-"""reason of an error: name of the cause"""
+"""reason of an error: name of the cause, which is the kind of failure unless that is finer or coarser"""
 
 _FAULTY_ANSWER = re.compile(r"\bHTTP 50[0234]\b")
 

@@ -13,7 +13,7 @@ import ssl
 from pcg.errors import Unreachable
 from pcg.network.failures import causes
 
-_BY_REASON = {
+BY_REASON = {
     "name-not-resolved": "name-not-resolved",
     "connection-refused": "connection-refused",
     "connection-timed-out": "connection-timed-out",
@@ -38,6 +38,7 @@ _BY_REASON = {
     "unreachable-websocket": "websocket-blocked",
     "not-a-console": "not-a-console",
 }
+"""reason of an error of ours: kind"""
 
 _BY_NUMBER = {
     errno.ECONNREFUSED: "connection-refused",
@@ -65,7 +66,7 @@ any other: not trusted"""
 def kind_of_error(error: BaseException) -> str:
     """Of an Unreachable by its reason, of anything else by what lies in its chain."""
     if isinstance(error, Unreachable):
-        kind = _BY_REASON.get(error.reason) or _of_chain(causes(error))
+        kind = BY_REASON.get(error.reason) or _of_chain(causes(error))
         return kind or ("tls-failed" if error.fields.get("hop") == "tls" else error.reason)
     return _of_chain(causes(error)) or "failed"
 
