@@ -13,13 +13,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pcg.errors import Conflict, ProtocolError, SetupMissing
 from pcg.gateway.installation import Installation
 from pcg.model.records import Record
 from pcg.sealing.keys import GatewayKeys
+
+_Document = TypeVar("_Document", bound=BaseModel)
 
 
 class Registration(Record):
@@ -98,23 +101,11 @@ class StateDirectory:
             raise _damaged(self._keys) from error
 
     def registration(self) -> Registration | None:
-        document = self._read(self._registration)
-        if document is None:
-            return None
-        try:
-            return Registration.model_validate_json(document)
-        except ValidationError as error:
-            raise _damaged(self._registration) from error
+        return self._parsed(self._registration, Registration)
 
     def installation(self) -> Installation | None:
         """How the gateway was last started."""
-        document = self._read(self._installation)
-        if document is None:
-            return None
-        try:
-            return Installation.model_validate_json(document)
-        except ValidationError as error:
-            raise _damaged(self._installation) from error
+        return self._parsed(self._installation, Installation)
 
     def begin(self, installation: Installation) -> None:
         self._write(self._installation, installation.model_dump_json(indent=2))
@@ -170,6 +161,15 @@ class StateDirectory:
     def begin_anew(self) -> None:
         """Another gateway shall live here."""
         self._deleted.unlink(missing_ok=True)
+
+    def _parsed(self, path: Path, kind: type[_Document]) -> _Document | None:
+        text = self._read(path)
+        if text is None:
+            return None
+        try:
+            return kind.model_validate_json(text)
+        except ValidationError as error:
+            raise _damaged(path) from error
 
     def _read(self, path: Path) -> str | None:
         try:
