@@ -29,11 +29,17 @@ from pcg.clouds.base import (
 )
 from pcg.errors import Conflict, GiveUp, NotFound, TryAgain
 from pcg.gateway.kubernetes_api import NodeState
+from pcg.gateway.ways_ahead import Ahead
 from pcg.model.configuration import Configuration
 from pcg.model.made_from import parse_made_from
 from pcg.model.naming import MARK_ADDRESS, MARK_INSTANCE, MARK_MADE_FROM
 
 CREATE, START, DELETE, BOOT, INIT, IMPORT = 20.0, 3.0, 5.0, 12.0, 24.0, 15.0
+
+
+async def nothing_is_tried(ahead: Ahead) -> list[Check]:
+    """A mock of the network around the gateway: in simulated time no socket is asked."""
+    return []
 
 
 @dataclass

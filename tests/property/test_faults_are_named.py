@@ -32,6 +32,7 @@ from pcg.model.states import StepName, StepState
 from pcg.network.knocking import Knock
 from pcg.sealing.boxes import seal, seal_credentials
 from property.data_center import DataCenterProcess, document
+from property.fake_cloud import nothing_is_tried
 from property.test_crashes import MEMORY
 from property.world import GATEWAY, KEYS, NAME, nobody_answers
 
@@ -119,6 +120,7 @@ async def place(drill: Drill) -> AsyncIterator[Place]:
         kubernetes=data_center.kubernetes,
         etcd=data_center.etcd,
         ask_who_has=nobody_answers,
+        look_ahead=nothing_is_tried,
         ask_at_port=knock,
     )
     work = asyncio.create_task(reconciler.run())

@@ -32,6 +32,7 @@ from pcg.sealing.boxes import seal, seal_credentials
 from pcg.sealing.keys import GatewayKeys
 from pcg.wire import frames
 from property.crash import CrashingCloud, CrashingStore, Fuse, Killed
+from property.fake_cloud import nothing_is_tried
 
 GATEWAY = "0123abcd-0000-4000-8000-000000000001"
 NAME = "world"
@@ -173,6 +174,7 @@ class World:
                 kubernetes=self.kubernetes,
                 etcd=self.etcd,
                 ask_who_has=nobody_answers,
+                look_ahead=nothing_is_tried,
             )
             party = Party(
                 gateway_id=GATEWAY,

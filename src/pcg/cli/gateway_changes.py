@@ -152,9 +152,7 @@ async def configure_gateway(
     console: ConsoleClient, gateway: dict[str, Any], document: dict[str, Any], password: str
 ) -> None:
     """Credentials first, so that the configuration finds them; the password leaves this process sealed only."""
-    configuration, notices = parse_configuration(document)
-    for notice in notices:
-        progress(f"notice: {notice}")
+    configuration, _ = parse_configuration(document)
     if not gateway.get("sealing_key"):
         raise InvalidInput(
             f"Gateway {gateway['name']} has not registered yet: there is no key to seal the password to.",
@@ -163,8 +161,11 @@ async def configure_gateway(
         )
     sealed = seal_credentials(gateway["sealing_key"], gateway["id"], configuration.vcenter, password)
     await console.call("PUT", f"/gateways/{gateway['id']}/credentials", {"ciphertext": sealed})
-    body = configuration.model_dump(mode="json", by_alias=True)
-    await console.call("PUT", f"/gateways/{gateway['id']}/configuration", body)
+    # As it was typed: the console tells what it took differently, and what may fail.
+    vcenter = {key: value for key, value in document["vcenter"].items() if key != "passwordFrom"}
+    answer = await console.call("PUT", f"/gateways/{gateway['id']}/configuration", {**document, "vcenter": vcenter})
+    for notice in answer["notices"]:
+        progress(f"notice: {notice}")
 
 
 def read_password(document: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import base64
 import binascii
 from typing import Any
 
+from pcg.clouds.foreseen import foreseen
 from pcg.console.gateway_state import RUN, machines_of, status_of
 from pcg.console.store.models import Gateway
 from pcg.errors import Conflict, InvalidInput
@@ -35,6 +36,19 @@ def check_standing(row: Gateway, wanted: Configuration) -> None:
             remedy=[WAY_OUT],
             fields={"field": refused.field},
         )
+
+
+def demand_no_failure_foretold(row: Gateway, wanted: Configuration) -> list[str]:
+    """Notices of what may fail. Raises InvalidInput for what will, unless the gateway stands with it already."""
+    present = parse_configuration(row.configuration)[0] if row.mode == RUN and row.configuration else None
+    lived_with = {check.what for check in foreseen(present)} if present else set[str]()
+    notices: list[str] = []
+    for check in foreseen(wanted):
+        if check.ok is False and check.what not in lived_with and check.problem is not None:
+            raise check.problem
+        if check.ok is not True:
+            notices.append(check.what)
+    return notices
 
 
 def check_no_nul(part: Any, where: str = "") -> None:

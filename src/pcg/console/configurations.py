@@ -19,7 +19,12 @@ from pcg.clock import Clock
 from pcg.console.address_overlaps import demand_apart
 from pcg.console.audit import record
 from pcg.console.auth import Action, Actor, require, token_hash
-from pcg.console.configuration_checks import check_ciphertext, check_no_nul, check_standing
+from pcg.console.configuration_checks import (
+    check_ciphertext,
+    check_no_nul,
+    check_standing,
+    demand_no_failure_foretold,
+)
 from pcg.console.gateway_state import RUN, agreed_unsaved
 from pcg.console.gateways import find, not_behind, not_deleting, registered
 from pcg.console.store.database import Database
@@ -94,6 +99,7 @@ class Configurations:
                     remedy=[f"Write cloud: {row.cloud}, or create another gateway."],
                 )
             check_standing(row, configuration)
+            notices += demand_no_failure_foretold(row, configuration)
             # The same again counts where the gateway runs something else that this console has lost.
             new = changed = row.mode != RUN or row.configuration != wanted or agreed_unsaved(row)
             if new:

@@ -30,18 +30,19 @@ def _section(name: str, module: Any, drills: Collection[str]) -> Iterator[str]:
     yield f"\n## {name}\n"
     yield (module.__doc__ or "").strip()
     for cause in module.LOGS.causes:
-        yield from _cause(f"{name}/{cause.name}", cause, drills)
+        yield from _cause(f"{name}/{cause.name}", cause, module.KNOWN_BEFORE[cause.name], drills)
     yield f"\nCannot be told without {module.LOGS.missing}."
     if module.LOGS.silenced_by:
         yield f"\nNot reported beside {', '.join(f'`{other}`' for other in module.LOGS.silenced_by)}, which explain it."
 
 
-def _cause(key: str, cause: Cause, drills: Collection[str]) -> Iterator[str]:
+def _cause(key: str, cause: Cause, known_before: str, drills: Collection[str]) -> Iterator[str]:
     marks = [str(cause.severity)] + (["*drill*"] if key in drills else [])
     yield f"\n### {key}\n"
     yield f"{cause.summary} ({', '.join(marks)})\n"
     yield f"- What tells it: {cause.tells}."
     for remedy in cause.remedy:
         yield f"- Remedy: {remedy}"
+    yield f"- Known before: {known_before}"
     if cause.cured:
         yield f"- Cured: {cause.cured}"

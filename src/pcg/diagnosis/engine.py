@@ -1,9 +1,10 @@
 """Runs every scenario over the facts and orders what they found. Called by the gateway before it sends its status.
 
 A scenario is a module in `scenarios/`, its file name is its id. It may have pure functions that yield findings:
-`examine(facts)` by the gateway's own status, `probed(facts)` by what was asked of the network just now. It may declare
-in `LOGS` what it looks like in logs (`log_engine`). It names in `SILENCED_BY` the scenarios whose findings explain its
-own away: a cause silences its effects. What shows on the machine itself that it is clear is for `live_verdict`.
+`examine(facts)` by the gateway's own status, `probed(facts)` by what was asked of the network just now. It may
+declare in `LOGS` what it looks like in logs (`log_engine`). Its `KNOWN_BEFORE` says by cause how it is told before it
+happens, or why it cannot be. It names in `SILENCED_BY` the scenarios whose findings explain its own away: a cause
+silences its effects. What shows on the machine itself that it is clear is for `live_verdict`.
 """
 
 from __future__ import annotations

@@ -26,9 +26,7 @@ def requests_of(reconciler: Reconciler, bundle: Handler | None = None) -> Mappin
     async def preflight(arguments: dict[str, Any]) -> dict[str, Any]:
         """`configuration`: another one than the stored, for the same cloud."""
         configuration = _configuration(reconciler, arguments)
-        async with reconciler.connected() as connection:
-            checks = await connection.check(configuration)
-        return {"checks": [_check(reconciler, check) for check in checks]}
+        return {"checks": [_check(reconciler, check) for check in await reconciler.preflight(configuration)]}
 
     async def inventory(arguments: dict[str, Any]) -> dict[str, Any]:
         """What the cloud has to choose from; `datacenter`: of that one alone."""

@@ -11,10 +11,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NoReturn
 
 from pcg.clock import Clock
-from pcg.clouds.base import Cloud, Connection, ObservedMachine
+from pcg.clouds.base import Check, Cloud, Connection, ObservedMachine
 from pcg.clouds.table import cloud_of as table_of_clouds
 from pcg.errors import AskPerson, CredentialsRejected, NotFound, PcgError, TryAgain, Unreachable
 from pcg.gateway.address_claims import AddressClaims, AskWhoHas
@@ -25,14 +26,18 @@ from pcg.gateway.cluster_keys import ClusterKeys
 from pcg.gateway.etcd_api import EtcdFactory, open_etcd
 from pcg.gateway.kubernetes_api import KubernetesFactory, open_kubernetes
 from pcg.gateway.memory import ClusterMemory, Memory
-from pcg.gateway.rest import LOOK_AGAIN_SECONDS, UNTIL_NEWS, Rest, in_proportion, until_due
+from pcg.gateway.preflight_checks import preflight_checks
+from pcg.gateway.progress import Progress
+from pcg.gateway.rest import UNTIL_NEWS, Rest, in_proportion, until_due
+from pcg.gateway.settled import Settled
 from pcg.gateway.status import compose_status
 from pcg.gateway.steps import order
 from pcg.gateway.steps.drift import notice_copies
-from pcg.gateway.steps.outcome import Done, Failed, JetEndpoint, Outcome, Patience, Situation, Wait
+from pcg.gateway.steps.outcome import Done, Failed, JetEndpoint, Outcome, Situation, Wait
 from pcg.gateway.steps.validate_configuration import opened_credentials
 from pcg.gateway.steps_ledger import Ledger
 from pcg.gateway.store import GatewayStore
+from pcg.gateway.ways_ahead import Ahead, LookAhead, ways_ahead
 from pcg.model.address_plan import pool_of
 from pcg.model.configuration import CloudKind, Configuration
 from pcg.model.desired import DesiredState
@@ -67,6 +72,7 @@ class Reconciler:
         etcd: EtcdFactory = open_etcd,
         ask_who_has: AskWhoHas = address_in_use,
         ask_at_port: AskAtPort = knock,
+        look_ahead: LookAhead | None = None,
         machine_speed: float = 1.0,
     ) -> None:
         """`machine_speed`: how many times faster than real life the cloud's machines are."""
@@ -81,9 +87,11 @@ class Reconciler:
         self._kubernetes = kubernetes
         self._etcd = etcd
         self._knock = ask_at_port
-        self._machine_speed = machine_speed
+        self._look_ahead = look_ahead or partial(ways_ahead, ask_who_has=ask_who_has)
         self._memory = Memory(store)
         self._ledger = Ledger(store, self._memory, clock)
+        self._progress = Progress(self._ledger, clock, machine_speed)
+        self._settled = Settled(self._memory, self._ledger, clock, machine_speed)
         self._addresses = AddressClaims(self._memory, clock, ask_who_has, self._name_of)
         self._cleaner = Cleaner()
         self._tries = Backoff(first=1.0, most=15.0)
@@ -94,11 +102,7 @@ class Reconciler:
         """the step at work, beside which an error of the present pass is told"""
         self._access = CloudAccess(cloud_of, self._memory)
         self._observed: list[ObservedMachine] = []
-        self._shown: list[tuple[object, ...]] = []
-        """what of them a boot changes"""
         self._lost_since: datetime | None = None
-        self._seen_well_at: float | None = None
-        """monotonic seconds at which everything was last found done"""
 
     # What others call.
 
@@ -169,6 +173,11 @@ class Reconciler:
             )
         yield self._access.connection
 
+    async def preflight(self, configuration: Configuration) -> list[Check]:
+        """All that can be known before machines are made. Raises what the cloud raises, TryAgain while away."""
+        async with self.connected() as connection:
+            return await preflight_checks(connection, self._ahead(configuration), self._look_ahead)
+
     @property
     def incarnation(self) -> int:
         """Of the present cluster."""
@@ -206,15 +215,17 @@ class Reconciler:
                     return UNTIL_NEWS
             elif name in order.ONCE and self._ledger.is_done(name):
                 continue
-            if name is StepName.CONTROL_PLANE and self._settled(situation):
-                return self._until_looked_again()
+            if name is StepName.CONTROL_PLANE and self._settled.holds(situation.machines):
+                return self._settled.rest
             outcome = await self._take(name, step, situation)
             if isinstance(outcome, Failed):
                 raise outcome.error
             if isinstance(outcome, Wait):
-                return in_proportion(outcome.retry_after, self.clock.monotonic() - self._ledger.progressed_at)
-        self._settle(situation)
-        return self._until_looked_again()
+                return in_proportion(outcome.retry_after, self._progress.waited)
+        with self._store.transaction():
+            situation.tell_once(f"running {situation.desired.generation}", "GatewayRunning", "The gateway is running.")
+            self._settled.settle(situation.machines)
+        return self._settled.rest
 
     async def _guarded_pass(self) -> Rest:
         try:
@@ -241,8 +252,7 @@ class Reconciler:
             self._lost_since = None
         elif memory.steps_generation != desired.generation:
             with self._store.transaction():
-                memory.cluster.settled = ""
-                memory.save_cluster()
+                self._settled.unsettle()
                 self._ledger.begin_generation(desired.generation, keep=True)
 
     async def _take(self, name: StepName, step: order.Step, situation: Situation) -> Outcome:
@@ -258,8 +268,7 @@ class Reconciler:
                 if self._ledger.is_done(name):
                     self._tell("StepUndone", f"{name} is no longer done: {outcome.task}", Severity.WARNING, step=name)
                     self._ledger.reopen(*(item for item in order.ALWAYS if item != name))
-                    self._memory.cluster.settled = ""
-                    self._memory.save_cluster()
+                    self._settled.unsettle()
                 changed = self._ledger.run(name, outcome.task, outcome.concern)
             else:
                 changed = False
@@ -293,37 +302,13 @@ class Reconciler:
             return self._tries.next(error.after)
         return ASK_AGAIN_SECONDS
 
-    # Nothing to do.
-
-    def _settled(self, situation: Situation) -> bool:
-        """Whether everything was found done for exactly these machines, and not long ago: then the cluster itself need
-        not be asked again. No cloud tells what happens inside it, so from time to time it is."""
-        seen_well = self._seen_well_at
-        return (
-            seen_well is not None
-            and self.clock.monotonic() - seen_well < LOOK_AGAIN_SECONDS / self._machine_speed
-            and all(self._ledger.is_done(name) for name in StepName)
-            and self._memory.cluster.settled == _fingerprint(situation.machines)
-        )
-
-    def _until_looked_again(self) -> Rest:
-        return Rest(LOOK_AGAIN_SECONDS / self._machine_speed)
-
-    def _settle(self, situation: Situation) -> None:
-        self._seen_well_at = self.clock.monotonic()
-        with self._store.transaction():
-            self._memory.cluster.settled = _fingerprint(situation.machines)
-            situation.tell_once(f"running {situation.desired.generation}", "GatewayRunning", "The gateway is running.")
-            self._memory.save_cluster()
-
     # The cloud.
 
     async def _look(self, situation: Situation) -> None:
         """Open or keep the connection; then the one bulk read of the pass, told apart by what each machine is to us."""
         credentials = opened_credentials(situation)
         situation.connection = await self._access.open(situation.configuration.cloud, credentials, situation.desired)
-        if not situation.cluster.settled or self._seen_well_at is None:
-            # Also by a process that has settled nothing yet: its memory may be older than what is under way.
+        if not self._settled.is_remembered:
             # Before the bulk read, not after: a machine that is finished in between is in one of both answers.
             situation.unfinished = await situation.connection.unfinished(self.gateway_id)
         observed = await situation.connection.list_machines(self.gateway_id)
@@ -331,25 +316,12 @@ class Reconciler:
         self._addresses.look(observed, making, pool_of(situation.configuration.network))
         self._observed, twins, copies = split(observed)
         await notice_copies(situation, copies)
-        self._feel_progress()
-        situation.patience = self._patience()
+        self._progress.feel(self._observed)
+        situation.patience = self._progress.patience
         for twin in twins:
             message = "Two machines have one mark: the younger is removed."
             situation.tell_once(f"twin {twin.id}", "MachineTwin", message, machine=twin.name)
         sort_out(situation, self._observed, twins)
-
-    def _feel_progress(self) -> None:
-        """A machine that boots comes further when it shows something new, long before it has an address."""
-        shown: list[tuple[object, ...]] = [
-            (item.id, item.power, item.connected, item.cluster_tools, item.host_name)
-            for item in sorted(self._observed, key=lambda item: item.id)
-        ]
-        if shown != self._shown:
-            self._shown = shown
-            self._ledger.progressed_at = self.clock.monotonic()
-
-    def _patience(self) -> Patience:
-        return Patience(self.clock.monotonic() - self._ledger.progressed_at, self._machine_speed)
 
     async def _remove_all(self, desired: DesiredState) -> Rest:
         """No machine is wanted."""
@@ -395,11 +367,15 @@ class Reconciler:
             self._memory.save_cluster()
             event = Event(at=now, severity=severity, reason=reason, message=message[:4096], machine=machine, step=step)
             self._store.append(event.model_copy(update={"fields": fields or {}}))
-        self._ledger.progressed_at = self.clock.monotonic()
+        self._progress.moved()
 
     def _name_of(self, owner: str) -> str:
         mark = parse_machine_mark(owner)
         return machine_name(self.gateway_id, self._name, *mark) if mark else ""
+
+    def _ahead(self, configuration: Configuration) -> Ahead:
+        standing = bool(self._memory.cluster.standing)
+        return Ahead(configuration, self.jet.url, self.jet.ca_pem, standing=standing)
 
     def _situation(self, desired: DesiredState, configuration: Configuration) -> Situation:
         return Situation(
@@ -417,8 +393,9 @@ class Reconciler:
             etcd_certificate=lambda: self.cluster_keys.for_etcd(self.incarnation),
             cluster=self._memory.cluster,
             addresses=self._addresses,
-            patience=self._patience(),
+            patience=self._progress.patience,
             knock=self._knock,
+            preflight=lambda: self.preflight(configuration),
             tell=self._tell,
             show=self._tell_status,
         )
@@ -432,7 +409,3 @@ def _unforeseen(error: Exception) -> TryAgain:
         evidence=[type(error).__name__],
         remedy=["Look at the gateway's log, and report what it says."],
     )
-
-
-def _fingerprint(machines: list[ObservedMachine]) -> str:
-    return "; ".join(sorted(f"{item.id} {item.instance} {item.power} {item.address}" for item in machines))

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pcg.console.store.models import Gateway
+from pcg.model.configuration import parse_configuration
 from pcg.model.records import MachineReport
 from pcg.model.states import MachineRole, MachineState
 
@@ -48,6 +50,46 @@ async def test_a_change_from_an_older_view_is_refused(console: Console):
     late = await _put(console, gateway_id, CONFIGURATION, **{"If-Match": etag})
     assert (late.status_code, late.json()["reason"]) == (412, "changed-meanwhile")
     assert late.json()["evidence"]
+
+
+FORETOLD = [
+    ({"proxy": {"https": "http://http://proxy:3128"}}, "proxy.https", "proxy-invalid"),
+    ({"template": {"image": "ftp://images.example.com/node.ova"}}, "template.image", "image-url"),
+    ({"network": {"ntpServers": ["10.96.3.4"]}}, "network.serviceCidr", "networks-overlap"),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "reason"), FORETOLD)
+async def test_what_will_fail_is_refused_while_it_is_typed(
+    console: Console, change: dict[str, Any], field: str, reason: str
+):
+    gateway_id, _ = await console.registered()
+    answer = await _put(console, gateway_id, CONFIGURATION | change)
+    told = answer.json()
+    assert (answer.status_code, told["field"], told["reason"]) == (422, field, reason)
+    assert (await console.client.get(f"/api/v1/gateways/{gateway_id}/configuration")).status_code == 404
+
+
+async def test_what_may_fail_is_a_notice(console: Console):
+    gateway_id, _ = await console.registered()
+    answer = await _put(console, gateway_id, CONFIGURATION | {"network": {"controlPlaneAddress": "127.64.0.9"}})
+    (notice,) = answer.json()["notices"]
+    assert "outside the DHCP server's scope cannot be told" in notice
+
+
+async def test_a_gateway_that_stands_with_what_is_refused_now_can_still_be_changed(console: Console):
+    """Stored by a console that did not look at it yet; the network of a cluster that stands cannot be changed."""
+    gateway_id, _ = await console.registered()
+    await _put(console, gateway_id)
+    overlapping = CONFIGURATION | {"network": {"ntpServers": ["10.96.3.4"]}}
+    stored = parse_configuration(overlapping)[0].model_dump(mode="json", by_alias=True)
+    async with console.service.database.write() as session:
+        row = await session.get_one(Gateway, gateway_id)
+        row.configuration = stored
+    answer = await _put(console, gateway_id, overlapping | {"nodes": {"count": 1, "size": "large"}})
+    assert answer.status_code == 200, answer.text
+    assert "overlaps" in answer.json()["notices"][0]
+    assert (await _put(console, gateway_id, overlapping | FORETOLD[0][0])).status_code == 422
 
 
 async def test_what_a_standing_cluster_cannot_become_is_refused_at_once(console: Console):

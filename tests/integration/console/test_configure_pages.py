@@ -16,6 +16,7 @@ from pcg.model.configuration import parse_configuration
 from pcg.model.records import MachineReport
 from pcg.model.states import MachineRole, MachineState
 from pcg.sealing.boxes import open_credentials
+from unit.network.test_pins_and_failures import certificate
 
 from .browsing import Browser, Form, signed_in
 from .conftest import CONFIGURATION, Console, status
@@ -84,7 +85,7 @@ FULL = {
         "nameServers": ["10.0.0.2", "10.0.0.3"], "ntpServers": ["ntp.example.com"], "controlPlaneAddress": "10.0.0.9",
         "podCidr": "172.16.0.0/16", "serviceCidr": "10.97.0.0/16",
     },
-    "proxy": {"http": "http://p:1", "https": "http://p:2", "no": ["10.0.0.0/8", ".x"], "ca": "-----BEGIN\nx\n-----END"},
+    "proxy": {"http": "http://p:1", "https": "http://p:2", "no": ["10.0.0.0/8", ".x"], "ca": certificate("proxy")},
     "kubernetes": {"version": "1.30.4", "cni": "cilium", "registry": "r.example.com"},
     "sshKeys": ["ssh-ed25519 AAAA a, b", "ssh-rsa BBBB"],
 }  # fmt: skip

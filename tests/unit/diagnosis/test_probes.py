@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from doubles.time_server import time_server
 from pcg.clouds.lab.edge.name_server import NameServer
 from pcg.diagnosis.engine import diagnose
 from pcg.diagnosis.facts import Facts, InstallerFact
@@ -94,20 +93,8 @@ async def test_which_name_server_answered_what(fault: str, kind: str) -> None:
     "offset,stratum,kind", [(0, 2, ""), (100, 2, "clock-wrong"), (0, 0, "ntp-refused"), (0, 16, "ntp-not-synchronised")]
 )
 async def test_a_clock_by_sntp(offset: float, stratum: int, kind: str) -> None:
-    class Server(asyncio.DatagramProtocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.transport = transport
-
-        def datagram_received(self, data: bytes, address: object) -> None:
-            seconds = int(time.time() + 2_208_988_800 + offset)
-            packet = struct.pack("!BBbb3I2I", 4 << 3 | 4, stratum, 0, 0, 0, 0, 0x52415445, 0, 0)
-            self.transport.sendto(packet + data[40:48] + struct.pack("!4I", seconds, 0, seconds, 0), address)
-
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Server, local_addr=("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
-    answer = await probe_sntp("ntp.example.com", "127.0.0.1", port=port, seconds=1)
-    transport.close()
+    async with time_server(offset, stratum) as port:
+        answer = await probe_sntp("ntp.example.com", "127.0.0.1", port=port, seconds=1)
     assert answer.kind == kind, answer
 
 

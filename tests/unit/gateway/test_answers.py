@@ -49,12 +49,15 @@ class Reconciler:
         parsed = parse_configuration(configuration)[0] if configuration else None
         self.desired = DesiredState(generation=1, incarnation=1, mode="run", configuration=parsed)
 
+    async def preflight(self, configuration: Configuration) -> list[Check]:
+        return await self.connection.check(configuration)
+
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
         yield self.connection
 
 
-async def test_a_preflight_tells_each_check_and_lists_no_machines() -> None:
+async def test_a_preflight_tells_each_check() -> None:
     reconciler = Reconciler(CONFIGURATION)
     preflight = requests_of(reconciler)["preflight"]  # type: ignore[arg-type]
     memory, time = (await preflight({}))["checks"]

@@ -40,9 +40,11 @@ async def probe_sntp(
     *,
     port: int = PORT,
     seconds: float = SECONDS,
+    tolerance: float = TOLERANCE_SECONDS,
     now: Callable[[], float] = time.time,
 ) -> ProbeAnswer:
-    """`address` is the server's. `now` is this machine's clock in seconds since 1970."""
+    """`address` is the server's. `now` is this machine's clock, and `tolerance` how far it may be
+    off, in seconds."""
 
     async def look(question: ProbeAnswer) -> ProbeAnswer:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -60,7 +62,7 @@ async def probe_sntp(
                         while True:
                             answer = await loop.sock_recv(connected, 1024)
                             if len(answer) >= _PACKET.size and answer[24:32] == nonce:
-                                return judge(question, answer, sent, now())
+                                return judge(question, answer, sent, now(), tolerance)
                 except TimeoutError:
                     if not left:
                         raise
@@ -85,7 +87,9 @@ def request(nonce: bytes) -> bytes:
     return _PACKET.pack(_VERSION << 3 | _CLIENT, 0, 0, 0, *([0] * 9), *struct.unpack("!2I", nonce))
 
 
-def judge(question: ProbeAnswer, answer: bytes, sent: float, received: float) -> ProbeAnswer:
+def judge(
+    question: ProbeAnswer, answer: bytes, sent: float, received: float, tolerance: float = TOLERANCE_SECONDS
+) -> ProbeAnswer:
     """`sent` and `received` by this machine's clock."""
     flags, stratum, _, _, *words = _PACKET.unpack_from(answer)
     if flags & 7 != _SERVER:
@@ -99,7 +103,7 @@ def judge(question: ProbeAnswer, answer: bytes, sent: float, received: float) ->
     middle = (sent + received) / 2
     ahead = middle - (_time(words[7], words[8], middle) + _time(words[9], words[10], middle)) / 2
     told = f"{abs(ahead):.3f} s {'ahead of' if ahead > 0 else 'behind'} {question.target} (stratum {stratum})"
-    if abs(ahead) > TOLERANCE_SECONDS:
+    if abs(ahead) > tolerance:
         return question.failing("clock-wrong", f"this machine's clock is {told}")
     return question.passed(f"this machine's clock is {told}")
 

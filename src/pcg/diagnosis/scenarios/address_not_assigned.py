@@ -3,7 +3,7 @@ agent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.hops import probe_finding
@@ -308,6 +308,24 @@ LOGS = LogRules(
     needs=frozenset({Kind.SYSLOG, Kind.CLOUD_INIT, Kind.OTHER}),
     missing="the machine's syslog or cloud-init.log",
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "dhcp-scope-exhausted": (
+        "In preflight, where the cloud knows its DHCP scope. vSphere knows none: `pcg doctor` asks for an offer."
+    ),
+    "network-adapter-disconnected": (
+        "Not: the adapter is a new machine's. That its network exists is looked up in preflight."
+    ),
+    "static-address-wrong": (
+        "While typing: gateway, name servers and control-plane address must fit the subnet. In preflight: "
+        "somebody has the control-plane address. Addresses of the pool that somebody has are left out of it."
+    ),
+    "dhcp-not-enabled": "Not: the node image decides it (docs/node-image.md).",
+    "cloud-init-incomplete": "Not: the node image decides it (docs/node-image.md).",
+    "guest-agent-missing": "Not: the node image decides it (docs/node-image.md).",
+    "dhcp-no-answer": "With `pcg doctor` on a machine in the nodes' network: it asks for an offer and takes none.",
+}
+"""by cause: how it is told before it happens"""
 
 
 PROBED = (About.ADDRESSES,)

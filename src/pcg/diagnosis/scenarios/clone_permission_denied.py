@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.log_context import of_the_gateway
@@ -90,3 +90,8 @@ LOGS = LogRules(
     speakers=of_the_gateway,
     missing="the gateway's own log, or the container logs of the cluster's controllers",
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "privilege-missing": "In preflight: vCenter is asked for every privilege on every object.",
+}
+"""by cause: how it is told before it happens"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts, waited_for
 from pcg.diagnosis.hops import probe_finding
@@ -61,6 +61,11 @@ LOGS = LogRules(
     needs=frozenset({Kind.SYSLOG, Kind.KERNEL, Kind.KUBELET, Kind.OUTPUT, Kind.CONTAINER, Kind.OTHER}),
     missing="the machine's syslog, kern.log or the kubelet's journal",
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "node-disk-full": "Not: a disk fills later. A node's disk is at least 20 GiB, which is refused while typing.",
+}
+"""by cause: how it is told before it happens"""
 
 
 PROBED = (About.DISK,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.hops import failed_hop, peer_findings
@@ -47,6 +47,15 @@ LOGS = LogRules(
     missing="the gateway's own log (cloud-init-output.log of the installer)",
     silenced_by=SILENCED_BY,
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    **{
+        cause.name: "Not: the way stood when the gateway registered. `pcg doctor` asks each hop at any time."
+        for cause in LOGS.causes
+    },
+    "console-down": "Not: the console worked when the gateway registered.",
+}
+"""by cause: how it is told before it happens"""
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

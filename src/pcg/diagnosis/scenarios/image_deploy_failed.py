@@ -4,7 +4,7 @@ before there is a template. Later the same trouble is `provisioning-stalled`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.hops import peer_findings
@@ -124,6 +124,13 @@ LOGS = LogRules(
     missing="the gateway's own log, or the container logs of the cluster's controllers",
     silenced_by=SILENCED_BY,
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "vcenter-address-has-scheme": "While typing: it is taken off, with a notice.",
+    "vcenter-login-failed": "In preflight, and by the step connect before it: nothing has been made by then.",
+    "vcenter-unreachable": "In preflight, and by the step connect before it: nothing has been made by then.",
+}
+"""by cause: how it is told before it happens"""
 
 
 PROBED = (About.VCENTER,)

@@ -7,7 +7,7 @@ is lost afterwards is `gateway-disconnected`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.hops import peer_findings
@@ -201,6 +201,25 @@ LOGS = LogRules(
     missing="the installer's /var/log/cloud-init-output.log",
     silenced_by=SILENCED_BY,
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    **{
+        cause.name: "With `pcg doctor` on the installer's machine, before it is started or after: it asks each hop."
+        for cause in LOGS.causes
+    },
+    "endpoint-trailing-slash": "While typing: it is taken off, with a notice.",
+    "endpoint-invalid": "While typing: refused before any network call (exit code 2).",
+    "pairing-code-mistyped": "While typing: refused by its check symbols before any network call (exit code 2).",
+    "pairing-code-expired": "Not: the console decides it. Until when a code is good stands beside it.",
+    "pairing-code-used": "Not: the console decides it.",
+    "pairing-code-unknown": "Not: the console decides it.",
+    "proxy-invalid": (
+        "While typing: refused before any network call (exit code 2); the nodes' proxies by the console too."
+    ),
+    "artifact-download-failed": "Not: `pcg ports` names the host that must be let through.",
+    "registration-overdue": "Not: it is told by what the installer waits for.",
+}
+"""by cause: how it is told before it happens"""
 
 _FETCHED = ("release-manifest", "artifacts")
 """steps of the bootstrap after the registration"""

@@ -5,9 +5,9 @@ In logs, only what jet's own containers say, or the kubelet says of jet's pod: a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from pcg.diagnosis.facts import Facts, JetFact
+from pcg.diagnosis.facts import Facts, JetFact, finding_of
 from pcg.diagnosis.log_context import MILESTONES, about_jet, is_jet_pod
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_lines import LogLine
@@ -160,6 +160,16 @@ LOGS = LogRules(
     missing="the kubelet's journal (kubelet.log) or jet's container log",
 )
 
+KNOWN_BEFORE: Mapping[str, str] = {
+    "token-rejected": "Not: the console decides it.",
+    "container-cannot-start": "Not: the node image carries jet's (docs/node-image.md).",
+    "console-unreachable": (
+        "While typing: the nodes' proxies are well-formed. In preflight: the nodes' proxy does not let them in."
+    ),
+    "awaiting-configuration": "It is expected.",
+}
+"""by cause: how it is told before it happens"""
+
 _SAYS = {
     "does not accept the authorization token": "token-rejected",
     " hop=": "console-unreachable",
@@ -171,6 +181,11 @@ _OWN_WORDS = "jet: "
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
+    for step, problem in facts.problems(StepName.PREFLIGHT):
+        if problem.reason == "nodes-proxy-refuses":
+            cured = "The proxy opens the way, and preflight passes."
+            summary = f"Jet will not reach the console. {problem.what}"
+            yield finding_of(SCENARIO, "console-unreachable", step, problem, summary=summary, cured=cured)
     causes = {cause.name: cause for cause in LOGS.causes}
     found: dict[str, list[JetFact]] = {}
     for jet in facts.jets:

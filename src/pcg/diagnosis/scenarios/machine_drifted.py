@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.log_context import of_the_gateway
@@ -161,3 +161,8 @@ LOGS = LogRules(
     speakers=of_the_gateway,
     missing="the gateway's own log or the vendor's events",
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    **{cause.name: "Not: others do it." for cause in LOGS.causes},
+}
+"""by cause: how it is told before it happens"""

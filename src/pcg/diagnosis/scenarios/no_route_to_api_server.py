@@ -4,7 +4,7 @@ server are not this scenario; a node without an address cannot reach anything, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts, waited_for
 from pcg.diagnosis.hops import failed_hop, peer_findings
@@ -196,6 +196,22 @@ LOGS = LogRules(
     missing="the node's kubelet journal (kubelet.log) or container logs",
     silenced_by=SILENCED_BY,
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "virtual-ip-not-held": (
+        "While typing: the address lies in the nodes' subnet and is nobody's who is named. In preflight: "
+        "somebody has it (address-not-assigned/static-address-wrong)."
+    ),
+    "cloud-init-failed": (
+        "Not: the node image decides it. What nodes are given is checked by cloud-init's own schema in the tests."
+    ),
+    "network-misconfigured": (
+        "While typing: subnet, gateway, control-plane address, and the pods' and services' networks must fit."
+    ),
+    "firewall-blocked": "Not: there is no node to ask from yet. `pcg ports` names what must be let through.",
+    "api-server-down": "Not: there is none before.",
+}
+"""by cause: how it is told before it happens"""
 
 
 PROBED = (About.API_SERVER,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts, waited_for
 from pcg.diagnosis.log_files import Kind
@@ -130,3 +130,10 @@ LOGS = LogRules(
     missing="the node's cloud-init-output.log or the kubelet's journal",
     silenced_by=SILENCED_BY,
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "token-expired": "Not: tokens are made anew for each machine.",
+    "certificate-mismatch": "Not: certificates are derived, so they fit; hosts' clocks are looked at in preflight.",
+    "kubelet-not-running": "Not: the node image decides it (docs/node-image.md).",
+}
+"""by cause: how it is told before it happens"""

@@ -5,7 +5,7 @@ What has a scenario of its own (permissions, images, the way to vCenter before t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.hops import failed_hop, peer_findings, probe_finding
@@ -22,7 +22,7 @@ SILENCED_BY: tuple[str, ...] = (
     *("clone-permission-denied", "stuck-after-container-manager", "address-not-assigned", "image-deploy-failed"),
 )
 
-_CLOCKS = ("host-clock-wrong", "host-time-not-kept")
+_CLOCKS = ("host-clock-wrong", "host-time-not-kept", "clock-wrong")
 _VENDOR = ("vcenter-refused", "vcenter-failed", "data-center-failed")
 _OTHERS = ("dhcp-leases", "addresses", "control-plane-address")
 """resources that another scenario is about"""
@@ -57,7 +57,7 @@ def _judged(facts: Facts, step: StepReport, problem: Problem) -> tuple[str, str,
         cured = "An address is claimed for every node, and the machines are made."
         return "address-pool-exhausted", f"{summary} (nodes and three more).", cured
     if reason in _CLOCKS:
-        return "time-not-synchronised", problem.what, "The hosts' clocks agree, and preflight passes."
+        return "time-not-synchronised", problem.what, "The clocks agree, and preflight passes."
     if (resource and resource not in _OTHERS) or reason == "licence-expired":
         return "insufficient-resources", problem.what, "There is enough, and the step goes on by itself."
     lost = fields.get("target") and reason.partition("-unreachable")[1] and facts.done(StepName.TEMPLATE)
@@ -271,6 +271,21 @@ LOGS = LogRules(
     speakers=of_the_gateway,
     missing="the gateway's own log, or the container logs of the cluster's controllers",
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "address-pool-exhausted": (
+        "While typing: as many as nodes, and three more, are needed. Who holds the rest is known before "
+        "machines are made."
+    ),
+    "insufficient-resources": "In preflight: CPU, memory, datastore, limits of the pool, licence.",
+    "time-not-synchronised": (
+        "In preflight: clocks of the hosts, and the time servers as far as they answer this machine."
+    ),
+    "session-lost": "Not: it is lost later.",
+    "object-not-found": "In preflight, with near matches; the form offers what there is.",
+    "vendor-fault": "Not: the cloud decides it.",
+}
+"""by cause: how it is told before it happens"""
 
 
 PROBED = (About.TIME, About.VCENTER)

@@ -3,7 +3,7 @@ transfer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts, finding_of
 from pcg.diagnosis.hops import peer_findings
@@ -147,6 +147,16 @@ LOGS = LogRules(
     silenced_by=("image-deploy-failed",),
     open_end=Signature(r"created container manager"),
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "template-folder-permission": "In preflight: privileges on the folder are asked for with the others.",
+    "image-transfer-interrupted": "Not: it happens on the way.",
+    "image-source-unreachable": (
+        "While typing: the URL is well-formed. In preflight: the image's first bytes are fetched, and the "
+        "ESXi hosts are asked on 443 where an import needs them."
+    ),
+}
+"""by cause: how it is told before it happens"""
 
 
 PROBED = (About.IMAGE, About.HOSTS)

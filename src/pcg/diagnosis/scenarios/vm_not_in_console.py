@@ -4,7 +4,7 @@ failed is `installer-not-registered`. Judged on the machine's own logs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pcg.diagnosis.facts import Facts
 from pcg.diagnosis.log_context import MILESTONES
@@ -85,6 +85,12 @@ LOGS = LogRules(
     missing="the machine's /var/log/cloud-init-output.log, cloud-init.log or syslog",
     silenced_by=SILENCED_BY,
 )
+
+KNOWN_BEFORE: Mapping[str, str] = {
+    "guest-properties-not-delivered": "Not: the deployment decides it. The console shows the properties to give.",
+    "registration-never-began": "Not: `pcg doctor` on the machine tells it.",
+}
+"""by cause: how it is told before it happens"""
 
 _NEVER_BEGAN = {
     "guest-properties-not-delivered": "guest-properties-not-delivered",

@@ -5,10 +5,11 @@ The claim is kept before any machine is made, and stands again in the machine's 
 
 from __future__ import annotations
 
-from pcg.errors import AskPerson, PcgError, ResourcesMissing
+from pcg.errors import PcgError, ResourcesMissing
 from pcg.gateway.address_claims import Search
 from pcg.gateway.memory import Slot
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
+from pcg.gateway.ways_ahead import address_taken
 from pcg.model.address_plan import Pool, needed_addresses, pool_of, size_of
 from pcg.model.cluster_changes import fixed_parts
 from pcg.model.naming import MARK_ADDRESS
@@ -181,22 +182,17 @@ def _tell_strangers(situation: Situation, search: Search) -> None:
 
 
 async def _demand_free_control_plane_address(situation: Situation) -> None:
-    """Before there is anything of ours that could hold it. Raises AskPerson."""
+    """Once more after preflight, since importing the template may take an hour. Before there is anything of ours that
+    could hold it. Raises AskPerson."""
     shared = situation.configuration.network.control_plane_address
     if shared is None or situation.cluster.formed or situation.machines or situation.unfinished:
         return
     answer = await situation.addresses.ask(shared)
     if answer.presence is not Presence.IN_USE:
         return
-    message = f"The control-plane address {shared} is in use by somebody else."
+    taken = address_taken(shared, answer.evidence, answer.mac)
     fields = {"reason": "address-in-use", "address": shared, "mac": answer.mac}
     situation.tell_once(
-        f"in use {shared}", "AddressInUse", f"{message} {answer.evidence}", severity=Severity.WARNING, fields=fields
+        f"in use {shared}", "AddressInUse", f"{taken.what} {answer.evidence}", severity=Severity.WARNING, fields=fields
     )
-    raise AskPerson(
-        message,
-        reason="address-in-use",
-        evidence=[answer.evidence],
-        remedy=["Take the address away from whoever has it, or configure another controlPlaneAddress."],
-        fields={"resource": "control-plane-address", "where": shared, "address": shared, "mac": answer.mac},
-    )
+    raise taken

@@ -8,7 +8,7 @@ from typing import Any
 
 import pcg
 from pcg.clock import Clock
-from pcg.clouds.base import CloudTask, Connection, ObservedMachine
+from pcg.clouds.base import Check, CloudTask, Connection, ObservedMachine
 from pcg.errors import PcgError
 from pcg.gateway.address_claims import AddressClaims
 from pcg.gateway.etcd_api import EtcdFactory
@@ -95,6 +95,8 @@ class Situation:
     addresses: AddressClaims
     patience: Patience
     knock: AskAtPort
+    preflight: Callable[[], Awaitable[list[Check]]]
+    """every check that can be made before machines are"""
     tell: Callable[..., None]
     """commit an event and whatever of the cluster's memory changed: tell(reason, message, severity=…, machine=…)"""
     show: Callable[[], Awaitable[None]]

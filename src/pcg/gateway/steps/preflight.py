@@ -8,7 +8,7 @@ from pcg.model.states import Severity
 
 
 async def preflight(situation: Situation) -> Outcome:
-    checks = await situation.cloud.check(situation.configuration)
+    checks = await situation.preflight()
     failed = [check for check in checks if check.ok is False]
     if failed:
         problem = failed[0].problem

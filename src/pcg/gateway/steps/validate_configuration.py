@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+from pcg.clouds.foreseen import check_proxies
 from pcg.errors import AskPerson, InvalidInput
 from pcg.gateway.steps.outcome import Done, Outcome, Situation
 from pcg.model.address_plan import check_plan
 from pcg.model.cluster_changes import WAY_OUT, RefusedChange, refused_change
-from pcg.model.configuration import Configuration, Proxy
-from pcg.network.proxies import parse_proxies
+from pcg.model.configuration import Configuration
 from pcg.sealing.boxes import Credentials, open_credentials
-
-_FIELDS = {
-    "http-proxy": "proxy.http",
-    "https-proxy": "proxy.https",
-    "no-proxy": "proxy.no",
-    "proxy-ca": "proxy.ca",
-}
 
 
 async def validate_configuration(situation: Situation) -> Outcome:
@@ -56,15 +49,6 @@ def check_addresses(configuration: Configuration) -> None:
             remedy=["Correct the fields named above; docs/configuration.md describes each."],
             fields={"field": problems[0][0]},
         )
-
-
-def check_proxies(proxy: Proxy) -> None:
-    """Jet reads them as strictly, in a cluster where nobody would look for the reason. Raises InvalidInput."""
-    try:
-        parse_proxies(proxy.http, proxy.https, ",".join(proxy.no), proxy.ca)
-    except InvalidInput as error:
-        error.field_name = _FIELDS.get(error.field_name, "proxy")
-        raise
 
 
 def opened_credentials(situation: Situation) -> Credentials:

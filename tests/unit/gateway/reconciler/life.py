@@ -20,7 +20,7 @@ from pcg.model.desired import DesiredState, SealedCredentials
 from pcg.model.records import ConditionReport, Event, GatewayStatus, StepReport
 from pcg.model.states import ConditionName, StepName, StepState
 from pcg.sealing.boxes import seal, seal_credentials
-from property.fake_cloud import CREATE, FakeCloud, FakeConnection, FakeKubernetes
+from property.fake_cloud import CREATE, FakeCloud, FakeConnection, FakeKubernetes, nothing_is_tried
 from unit.gateway.reconciler.making import DOCUMENT, GATEWAY, KEYS, NAME, Neighbours
 
 PATIENCE = 7200.0
@@ -210,6 +210,7 @@ async def living(folder: Path, cloud: MoodyCloud | None = None) -> AsyncIterator
         kubernetes=kubernetes.open,
         etcd=kubernetes.open,
         ask_who_has=neighbours,
+        look_ahead=nothing_is_tried,
     )
     life = Life(reconciler, cloud, store, kubernetes, neighbours, asyncio.create_task(reconciler.run()))
     life.desired = reconciler.desired or life.desired

@@ -335,6 +335,7 @@ def situation(
         "addresses": claims,
         "patience": Patience(0.0),
         "knock": Doors(),
+        "preflight": lambda: cloud.check(configuration),
         "tell": tell,
         "show": show,
         "connection": cloud,
