@@ -14,7 +14,9 @@ from pcg.clouds.base import Check
 from pcg.errors import InvalidInput
 from pcg.model.address_plan import IpNetwork, Pool, needed_addresses, pool_of
 from pcg.model.configuration import Configuration, Proxy, split_host_port
+from pcg.model.configuration import Trust as ConfiguredTrust
 from pcg.network.proxies import parse_proxies
+from pcg.network.trust import Trust
 
 
 def foreseen(configuration: Configuration) -> list[Check]:
@@ -22,7 +24,7 @@ def foreseen(configuration: Configuration) -> list[Check]:
     pool = pool_of(configuration.network)
     checks = [] if pool is None else [_pool_size(configuration, pool)]
     checks += [_shared_address(configuration, pool), _overlaps(configuration), _name_servers(configuration)]
-    return [*checks, _image(configuration), _proxies(configuration)]
+    return [*checks, _image(configuration), _trust(configuration.vcenter.trust), _proxies(configuration)]
 
 
 def check_proxies(proxy: Proxy) -> None:
@@ -145,6 +147,18 @@ def _image(configuration: Configuration) -> Check:
         f"The image's URL: {why}.", reason="image-url", field_name="template.image", remedy=["Correct template.image."]
     )
     return Check("image", ok, wrong.what, wrong)
+
+
+def _trust(trust: ConfiguredTrust) -> Check:
+    name = "trust"
+    if trust.ca is None:
+        return Check(name, True, "the cloud is known by its thumbprint" if trust.thumbprint else "system CAs")
+    try:
+        Trust.only_ca(trust.ca).context()
+    except InvalidInput as error:
+        error.field_name = "vcenter.trust.ca"
+        return Check(name, False, error.what, error)
+    return Check(name, True, "the cloud's CA can be read")
 
 
 def _proxies(configuration: Configuration) -> Check:

@@ -41,6 +41,8 @@ class Trust:
     def context(self) -> ssl.SSLContext:
         """A client's context, TLS 1.2 or newer. Raises InvalidInput when the PEM cannot be read."""
         pem = self.ca or self.leaf
+        if not all(text.isascii() for text in (pem, self.also) if text):
+            raise ca_unreadable("PEM is ASCII alone (RFC 7468)")
         try:
             context = ssl.create_default_context(cadata=pem)
             if self.also:

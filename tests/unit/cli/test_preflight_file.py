@@ -53,7 +53,16 @@ def test_a_right_file_is_clear(tmp_path: Path) -> None:
     assert (code, {check["name"]: check["ok"] for check in checks}) == (
         0,
         dict.fromkeys(
-            ["configuration", "addresses", "control-plane address", "overlaps", "name servers", "image", "proxies"],
+            [
+                "configuration",
+                "addresses",
+                "control-plane address",
+                "overlaps",
+                "name servers",
+                "image",
+                "trust",
+                "proxies",
+            ],
             True,
         ),
     )

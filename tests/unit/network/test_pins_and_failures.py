@@ -64,6 +64,9 @@ def test_no_trust_is_ever_no_verification() -> None:
     assert len(Trust.only_ca(pem).context().get_ca_certs()) <= 1
     with pytest.raises(InvalidInput):
         Trust.only_ca("garbage").context()
+    for not_ascii in (Trust.only_ca("CA\u00e9"), Trust.system_and("\u202e"), Trust.only_leaf("\u0301")):
+        with pytest.raises(InvalidInput, match="cannot be read"):
+            not_ascii.context()
 
 
 def _caused(outer: Exception, inner: Exception) -> Exception:
