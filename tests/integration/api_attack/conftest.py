@@ -1,4 +1,9 @@
-"""One world to attack for each test, in the test's own loop or, for Hypothesis, in a loop that it asks step by step."""
+"""A world to attack, which takes longer to make than most attacks: files with many small ones share one, in a loop that
+lives as long as they do, and each finds it as if it were new (`World.begin`).
+
+After each test nothing may have reached the store that PostgreSQL would not take. Hypothesis, whose examples are plain
+functions, asks a loop step by step.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import pytest_asyncio
 
 from integration.console.conftest import open_console
 from integration.gateway_console.conftest import console as served
@@ -19,6 +25,15 @@ from .world import World
 __all__ = ["LoopWorld", "loop_world", "opened", "served", "world"]
 
 Answer = TypeVar("Answer")
+
+
+SHARING = ("test_hostile_people", "test_hostile_gateway", "test_hostile_bundles", "test_strange_requests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and "world" in item.fixturenames and item.path.stem in SHARING:
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 
 @dataclass
@@ -38,19 +53,45 @@ async def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
             yield world
         finally:
             await world.stop()
-        assert world.unstorable == []
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        async with opened(tmp_path_factory.mktemp("world"), monkeypatch) as made:
+            yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def begun_world(shared_world: World) -> World:
+    await shared_world.begin()
+    return shared_world
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def new_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     async with opened(tmp_path, monkeypatch) as made:
         yield made
 
 
 @pytest.fixture
-def loop_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopWorld]:
-    with asyncio.Runner() as runner:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    made: World = request.getfixturevalue("begun_world" if request.path.stem in SHARING else "new_world")
+    yield made
+    assert made.unstorable == []
+
+
+@pytest.fixture(scope="module")
+def shared_loop_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopWorld]:
+    with pytest.MonkeyPatch.context() as monkeypatch, asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
-        made = runner.run(stack.enter_async_context(opened(tmp_path, monkeypatch)))
+        made = runner.run(stack.enter_async_context(opened(tmp_path_factory.mktemp("world"), monkeypatch)))
         yield LoopWorld(runner.run, made)
         runner.run(stack.aclose())
+
+
+@pytest.fixture
+def loop_world(shared_loop_world: LoopWorld) -> Iterator[LoopWorld]:
+    shared_loop_world.run(shared_loop_world.world.begin())
+    yield shared_loop_world
+    assert shared_loop_world.world.unstorable == []

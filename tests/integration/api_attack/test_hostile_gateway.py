@@ -35,8 +35,8 @@ async def test_what_a_gateway_tells_is_shown_and_nothing_more(
     name: str, text: str, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "pcg")
-    harmless = await _pages_after(world, PLAIN, "w-plain")
-    hostile = await _pages_after(world, text, "w-hostile")
+    harmless = await _pages_after(world, PLAIN, f"w-plain-{world.number()}")
+    hostile = await _pages_after(world, text, f"w-hostile-{world.number()}")
     for page, shown in hostile.items():
         assert shown.structure == harmless[page].structure, page
         assert not [place for place in shown.addresses if not re.match(r"/|#|https://", place)], page
@@ -204,6 +204,7 @@ async def _told(world: World, gateway: GatewayDouble, text: str) -> None:
 async def _pages_after(world: World, text: str, writer: str) -> dict[str, Shown]:
     """The gateway's pages when this is all that it told last."""
     gateway = world.gateways["configured"]
+    await _forget_events(world)
     gateway.writer, gateway.term = writer, 0
     await gateway.connect()
     await gateway.end.send(
@@ -217,9 +218,7 @@ async def _pages_after(world: World, text: str, writer: str) -> dict[str, Shown]
     await _acknowledged(gateway)
     await gateway.leave()
     shown = await _pages(world)
-    async with world.console.service.database.write() as session:
-        # One event at a time, so that two pages have the same rows.
-        await session.execute(StoredEvent.__table__.delete())
+    await _forget_events(world)
     if text != PLAIN:
         await gateway.connect()
         reports = [{"writer": f"{writer}-again", "number": 1, "event": event_of(text)}]
@@ -227,6 +226,12 @@ async def _pages_after(world: World, text: str, writer: str) -> dict[str, Shown]
         await _acknowledged(gateway)
         await gateway.leave()
     return shown
+
+
+async def _forget_events(world: World) -> None:
+    """One event at a time, so that two pages have the same rows."""
+    async with world.console.service.database.write() as session:
+        await session.execute(StoredEvent.__table__.delete())
 
 
 async def _acknowledged(gateway: GatewayDouble) -> None:

@@ -21,6 +21,7 @@ from integration.console.conftest import BASE, CONFIGURATION, PASSWORD, Console,
 from pcg.bundle.analysis import Analysis
 from pcg.console.accounts import SignedIn
 from pcg.console.bundle_records import BundleFolder, BundleRecord, BundleState
+from pcg.console.passwords import Passwords
 from pcg.console.store.models import ApiKey, AuditEntry, Gateway, User
 from pcg.console.streams import Topic
 from pcg.errors import Unreachable
@@ -77,12 +78,28 @@ class World:
             await self._make(name)
         await self.restore()
 
+    async def begin(self) -> None:
+        """As a test finds it, whatever an earlier one did: also wrong passwords are forgotten."""
+        self.answering = _answered
+        accounts = self.console.service.accounts
+        Passwords.__init__(accounts._passwords, self.console.service.clock)
+        self.unstorable.clear()
+        await self.restore()
+
+    async def settle(self, method: str, status: int) -> None:
+        """After an answer: what only looked, or was refused, has destroyed nothing."""
+        if method not in ("GET", "HEAD") and status < 400:
+            await self.restore()
+
     async def restore(self) -> None:
         """Whatever was deleted, or is about to be, is there again."""
         accounts, number = self.console.service.accounts, next(self._numbers)
         async with self.console.service.database.read() as session:
             rows = {name: await session.get(Gateway, self.ids[name]) for name in self.ids}
             gone = [name for name, row in rows.items() if row is None or row.mode == "delete"]
+            waiting = rows.get("waiting")
+            if waiting is not None and waiting.registered_at is not None:
+                gone.append("waiting")
             reset = [name for name in ("configured", "connected") if (row := rows.get(name)) and row.mode == "idle"]
             no_user = not self.victim_user or await session.get(User, self.victim_user) is None
             no_key = not self.victim_key or await session.get(ApiKey, self.victim_key) is None
