@@ -17,11 +17,10 @@ import httpx
 from sqlalchemy import event, func, select
 
 from doubles.gateway import NOON, GatewayDouble
-from integration.console.conftest import BASE, CONFIGURATION, PASSWORD, Console, status
+from integration.console.conftest import BASE, CONFIGURATION, PASSWORD, Console, forget_guesses, status
 from pcg.bundle.analysis import Analysis
 from pcg.console.accounts import SignedIn
 from pcg.console.bundle_records import BundleFolder, BundleRecord, BundleState
-from pcg.console.passwords import Passwords
 from pcg.console.store.models import ApiKey, AuditEntry, Gateway, User
 from pcg.console.streams import Topic
 from pcg.errors import Unreachable
@@ -81,8 +80,7 @@ class World:
     async def begin(self) -> None:
         """As a test finds it, whatever an earlier one did: also wrong passwords are forgotten."""
         self.answering = _answered
-        accounts = self.console.service.accounts
-        Passwords.__init__(accounts._passwords, self.console.service.clock)
+        forget_guesses(self.console.service)
         self.unstorable.clear()
         await self.restore()
 

@@ -1,4 +1,8 @@
-"""A console in this process: the real application on a real store, asked without sockets."""
+"""A console in this process: the real application on a real store, asked without sockets.
+
+To make one takes longer than most tests of it, so files with many small tests share one, in a loop that lives as long
+as they do; each test finds its store as it was when it was new.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
@@ -18,9 +23,11 @@ from pcg.clock import SystemClock
 from pcg.console import passwords
 from pcg.console.app import create_app
 from pcg.console.auth import Actor
+from pcg.console.passwords import Passwords
 from pcg.console.service import Service
 from pcg.console.settings import Settings
-from pcg.console.store.models import Gateway
+from pcg.console.store.database import Database
+from pcg.console.store.models import Gateway, Table
 from pcg.model.records import GatewayStatus, StepReport
 from pcg.model.states import Role, StepName, StepState
 from pcg.sealing.keys import GatewayKeys
@@ -36,6 +43,20 @@ CONFIGURATION: dict[str, Any] = {
     "template": {"image": "https://127.0.0.1/node-1.30.ova"},
     "nodes": {"count": 1, "size": "small"},
 }
+
+
+SHARING = (
+    *("test_address_overlaps", "test_configuration", "test_configure_pages", "test_details_pages", "test_gateways"),
+    *("test_http", "test_pages", "test_people", "test_people_pages"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent != Path(__file__).parent or item.path.stem not in SHARING:
+            continue
+        if isinstance(item, pytest.Function) and "console" in item.fixturenames:
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 
 @dataclass
@@ -96,9 +117,60 @@ def status(generation: int, incarnation: int = 1, *, done: bool = False, **parts
 
 
 @pytest.fixture
-async def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Console]:
+def console(request: pytest.FixtureRequest) -> Console:
+    made: Console = request.getfixturevalue("console_as_new" if request.path.stem in SHARING else "new_console")
+    return made
+
+
+@pytest.fixture
+async def new_console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Console]:
     async with contextlib.asynccontextmanager(open_console)(tmp_path, monkeypatch) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_console(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Console, StoreAsNew]]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        folder = tmp_path_factory.mktemp("console")
+        async with contextlib.asynccontextmanager(open_console)(folder, monkeypatch) as opened:
+            yield opened, await StoreAsNew.of(opened.service.database)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def console_as_new(shared_console: tuple[Console, StoreAsNew]) -> Console:
+    console, store = shared_console
+    await store.restore(console.service.database)
+    forget_guesses(console.service)
+    return console
+
+
+@dataclass
+class StoreAsNew:
+    """What a store holds before anything was done to it, by table."""
+
+    rows: dict[str, list[dict[str, Any]]]
+
+    @classmethod
+    async def of(cls, database: Database) -> StoreAsNew:
+        async with database.read() as session:
+            found = {
+                table.name: [dict(row._mapping) for row in await session.execute(table.select())]
+                for table in Table.metadata.sorted_tables
+            }
+        return cls(found)
+
+    async def restore(self, database: Database) -> None:
+        async with database.write() as session:
+            for table in reversed(Table.metadata.sorted_tables):
+                await session.execute(table.delete())
+            for table in Table.metadata.sorted_tables:
+                if self.rows[table.name]:
+                    await session.execute(table.insert(), self.rows[table.name])
+
+
+def forget_guesses(service: Service) -> None:
+    """Wrong passwords of an earlier test are none of the next one's."""
+    Passwords.__init__(service.accounts._passwords, service.clock)
 
 
 async def open_console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Console]:

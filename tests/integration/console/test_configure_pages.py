@@ -9,6 +9,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
 
 from pcg.console.store.models import Gateway
@@ -24,7 +25,7 @@ from .conftest import CONFIGURATION, Console, status
 VCENTER_PASSWORD = "Pa55word <of> vCenter"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def browser(console: Console) -> AsyncIterator[Browser]:
     opened = await signed_in(console)
     yield opened

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
+import pytest_asyncio
 from starlette.requests import Request
 
 from pcg.console.auth import SESSION_COOKIE
@@ -34,7 +35,7 @@ from .conftest import Console, status
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def browser(console: Console) -> AsyncIterator[Browser]:
     opened = await signed_in(console)
     yield opened

@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from pcg.console.app import create_app
 from pcg.console.auth import CSRF_FIELD, SESSION_COOKIE
@@ -20,7 +21,7 @@ from .browsing import Browser, Form, anonymous, signed_in, told, with_role
 from .conftest import BASE, EMAIL, PASSWORD, Console, status
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def browser(console: Console) -> AsyncIterator[Browser]:
     opened = await signed_in(console)
     yield opened

@@ -8,6 +8,7 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
+import pytest_asyncio
 
 from pcg.clock import SystemClock
 from pcg.console.auth import CSRF_FIELD
@@ -25,7 +26,7 @@ THEIRS = "some-viewer@example.com"
 NEW_FIELDS = {"password": NEW, "repeated": NEW}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def browser(console: Console) -> AsyncIterator[Browser]:
     opened = await signed_in(console)
     yield opened
