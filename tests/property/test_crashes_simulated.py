@@ -141,7 +141,7 @@ FUSES = st.lists(st.lists(st.integers(1, 120), max_size=3), min_size=3, max_size
 PAUSES = st.lists(st.floats(0.5, 60), max_size=3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @example(fuses=[[], [], []], pauses=[44.791078132334505, 43.61504159816228, 10.422785707428698], nodes=1, restore=False)
 @example(fuses=[[70], [70], []], pauses=[21.0], nodes=1, restore=True)  # clean was told before an older disk came back
 @given(fuses=FUSES, pauses=PAUSES, nodes=st.sampled_from([1, 3]), restore=st.booleans())

@@ -215,7 +215,7 @@ def test_killed_while_three_machines_are_replaced(boundary: int) -> None:
 FUSES = st.lists(st.integers(1, 250), max_size=4)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(fuses=FUSES, nodes=st.sampled_from([1, 3]), restore=st.booleans())
 def test_killed_and_restored_at_any_moment(fuses: list[int], nodes: int, restore: bool) -> None:
     roll_with_crashes(nodes, fuses, [], restore)
