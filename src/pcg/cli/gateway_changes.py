@@ -164,6 +164,8 @@ async def configure_gateway(
     sealed = seal_credentials(gateway["sealing_key"], gateway["id"], configuration.vcenter, password)
     await console.call("PUT", f"/gateways/{gateway['id']}/credentials", {"ciphertext": sealed})
     body = configuration.model_dump(mode="json", by_alias=True)
+    # As it was typed: the gateway tells of what was put right until somebody gives it better.
+    body["vcenter"]["address"] = document["vcenter"]["address"]
     await console.call("PUT", f"/gateways/{gateway['id']}/configuration", body)
 
 
