@@ -194,8 +194,12 @@ class Drill:
     """more of `pcg console serve`, of a console of its own"""
 
     @property
+    def looks_at_steps(self) -> bool:
+        return isinstance(self.leads_to, StepName) or isinstance(self.when, StepName)
+
+    @property
     def configures(self) -> bool:
-        return isinstance(self.leads_to, StepName) or self.leads_to is Stage.RUNNING or isinstance(self.when, StepName)
+        return self.looks_at_steps or self.leads_to is Stage.RUNNING
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,8 @@ class Scene:
     async def _look(self) -> None:
         path = f"/gateways/{self.gateway_id}"
         self.gateway = await self.console.call("GET", path)
-        self.steps = {step["name"]: step["state"] for step in await self.console.items(f"{path}/steps")}
+        if self.drill.looks_at_steps:
+            self.steps = {step["name"]: step["state"] for step in await self.console.items(f"{path}/steps")}
         told = await self.console.items(f"{path}/findings")
         own = read_findings(self.state)
         self.present = {(item["scenario"], item["cause"]): str(item["severity"]) for item in told}
