@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from pcg.cli.drilling.drill import RECOVERED_SECONDS, Drill, Played, Stage
 from pcg.cli.drilling.events import nothing_lost
 from pcg.cli.drilling.scene import Scene, SharedConsole, open_scene, running_console
@@ -79,7 +81,7 @@ async def _play(number: int, key: str, drill: Drill, shared: SharedConsole, run:
             open_scene(drill, shared, run.folder / str(number), run.speed, logs) as scene,
         ):
             await _course(scene, (scenario, cause), course, lambda line: run.told(f"{key}: {line}"))
-    except (PcgError, OSError, TimeoutError) as error:
+    except (PcgError, OSError, TimeoutError, httpx.HTTPError) as error:
         course.trouble = str(error) or f"it took longer than {LIMIT_SECONDS:g} seconds"
         run.told(f"{key}: {course.trouble}")
     return Played(
