@@ -192,6 +192,8 @@ class Drill:
     """of the installer, more than this process's own"""
     console: tuple[str, ...] = ()
     """more of `pcg console serve`, of a console of its own"""
+    jet_speed: float = 1.0
+    """how many times faster than real life the installer's jet is tried again; each try is a process"""
 
     @property
     def looks_at_steps(self) -> bool:

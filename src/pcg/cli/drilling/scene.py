@@ -26,11 +26,8 @@ from pcg.model.address_plan import needed_addresses
 from pcg.model.records import Finding
 from pcg.model.states import StepName
 
-LOOK_SECONDS = 0.3
-"""between two looks at the console and at the machine"""
-
-JET_SPEED = 4.0
-"""how many times faster than real life an installer's jet is tried again; each try is a process"""
+LOOK_SECONDS = 0.5
+"""between two looks at the console and at the machine; each costs the console some milliseconds, six drills at once"""
 
 _UNDER_WAY = ("running", "blocked", "failed", "done")
 
@@ -223,7 +220,7 @@ async def open_scene(
             on_line=lambda part, line: screen.append(line) if part == "installer" else None,
         )
         opened.push_async_callback(_close, stack, logs)
-        stack.console_url, stack.ca_pin, stack.jet_speed = shared.url, shared.stack.ca_pin, JET_SPEED
+        stack.console_url, stack.ca_pin, stack.jet_speed = shared.url, shared.stack.ca_pin, drill.jet_speed
         stack.installer_environment = dict(drill.environment)
         if drill.way is not Way.DIRECT:
             ca = shared.stack.folder / "console" / "ca.pem"
