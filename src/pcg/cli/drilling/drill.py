@@ -172,7 +172,7 @@ class Drill:
     when: Stage | StepName = Stage.CONNECTED
     """what has been reached when the trouble comes; a step: it is at work"""
     leads_to: Stage | StepName = Stage.RUNNING
-    """what proves the recovery; a step: it is done"""
+    """what proves the recovery; a step: it is done, and the next is reached. One of a scenario goes all the way"""
     nodes: int = 1
     cloud: str = "simulated"
     way: Way = Way.DIRECT

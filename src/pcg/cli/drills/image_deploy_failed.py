@@ -54,5 +54,5 @@ DRILLS = (
         notice=True,
     ),
     Drill("vcenter-unreachable", Kind.INPUT, WrongConfiguration(_at_a_closed_port, "cannot be reached")),
-    Drill("vcenter-login-failed", Kind.CLOUD, Fault("api/account-locked", again=True)),
+    Drill("vcenter-login-failed", Kind.CLOUD, Fault("api/account-locked", again=True), leads_to=StepName.TEMPLATE),
 )

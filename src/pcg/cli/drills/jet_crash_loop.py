@@ -90,7 +90,13 @@ async def _failed_starts(scene: Scene) -> int:
 
 _DRILLS = (
     Drill("awaiting-configuration", Kind.INPUT, Act(_nothing, _nothing, _back_offs), when=Stage.START, notice=True),
-    Drill("token-rejected", Kind.INPUT, Act(_another_token, _configure, _tokens_refused), unconfigured=True),
+    Drill(
+        "token-rejected",
+        Kind.INPUT,
+        Act(_another_token, _configure, _tokens_refused),
+        leads_to=StepName.TEMPLATE,
+        unconfigured=True,
+    ),
     Drill(
         "console-unreachable",
         Kind.NETWORK,
