@@ -1,4 +1,6 @@
-"""Drills as a person starts them: real processes, one JSON object, and no simulated part that says what it plays."""
+"""Drills as a person starts them: real processes, one JSON object, and no simulated part that says what it plays, in
+its logs or in anything that it answers.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,26 @@ from typing import Any
 
 import pytest
 
-from diagnosis_ids import ids_in
+from diagnosis_ids import all_rows, ids_in
+from e2e.said_by_the_lab import Record
+
+IN_EACH_PART = {
+    "jet-crash-loop/console-unreachable": "",
+    "gateway-disconnected/proxy-refused": "X-Squid-Error: ERR_ACCESS_DENIED",
+    "gateway-disconnected/console-down": "503 Service Unavailable",
+    "gateway-disconnected/name-not-resolved": "console\4edge\4test",
+    "installer-not-registered/artifact-download-failed": "HTTP/1.1 403 Forbidden",
+    "clone-permission-denied/privilege-missing": '"missing":',
+    "image-deploy-failed/vcenter-login-failed": '"error":"login-refused"',
+    "no-route-to-api-server/api-server-down": '"kind":"NodeList"',
+}
+"""drills, and words by which the part that is broken in it answers"""
 
 
-def run_drills(*arguments: str) -> list[dict[str, Any]]:
+def run_drills(*arguments: str, record: Record | None = None) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "pcg.cli.main", "drill", "--output", "json", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    environment = {**os.environ, **(record.environment if record else {})}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-4000:]}"
     assert "Traceback" not in done.stderr
     rows: list[dict[str, Any]] = json.loads(done.stdout)["drills"]
@@ -33,8 +49,17 @@ def assert_nothing_gave_a_hint(logs: Path) -> None:
     assert hints == {}
 
 
+def assert_no_answer_gave_a_hint(answers: dict[str, str]) -> None:
+    hints = {name: (found, answer[:2000]) for name, answer in answers.items() if (found := ids_in(answer))}
+    assert hints == {}
+
+
 def test_what_goes_wrong_is_caused_found_and_over(tmp_path: Path) -> None:
-    names = ["installer-not-registered/pairing-code-mistyped", "gateway-disconnected/certificate-expired"]
+    names = [
+        "image-deploy-failed/vcenter-address-has-scheme",
+        "installer-not-registered/pairing-code-mistyped",
+        "gateway-disconnected/certificate-expired",
+    ]
     rows = run_drills(*names, "--logs", str(tmp_path))
     assert [f"{row['scenario']}/{row['cause']}" for row in rows] == names
     assert all(row[told] for row in rows for told in ("caused", "found", "only", "recovered"))
@@ -68,9 +93,21 @@ def processes_that_name(folder: Path) -> list[str]:
     return found
 
 
+def test_nothing_that_the_lab_answers_names_what_is_played(tmp_path: Path) -> None:
+    record = Record(tmp_path)
+    rows = run_drills(*IN_EACH_PART, record=record)
+    assert all(row[told] for row in rows for told in ("caused", "found", "only", "recovered"))
+    answers = record.answers()
+    assert_no_answer_gave_a_hint(answers)
+    unheard = [words for words in IN_EACH_PART.values() if not any(words in answer for answer in answers.values())]
+    assert unheard == [], "what is not recorded cannot be looked through"
+
+
 @pytest.mark.soak
 def test_the_whole_table(tmp_path: Path) -> None:
-    rows = run_drills("--all", "--logs", str(tmp_path))
-    assert len(rows) >= 31
+    logs, record = tmp_path / "logs", Record(tmp_path / "record")
+    rows = run_drills("--all", "--logs", str(logs), record=record)
+    assert {f"{row['scenario']}/{row['cause']}" for row in rows} == all_rows()
     assert all(row[told] for row in rows for told in ("caused", "found", "only", "recovered"))
-    assert_nothing_gave_a_hint(tmp_path)
+    assert_nothing_gave_a_hint(logs)
+    assert_no_answer_gave_a_hint(record.answers())

@@ -115,8 +115,8 @@ def crash_at(boundary: int, nodes: int) -> None:
     assert live(story, nodes).kills == 1
 
 
-# Provisioning crosses some 1,250 boundaries with one node and 2,200 with three. A stride of 17 is alike to none of their
-# patterns (a call has two, a transaction three), so every kind is met in every step.
+# Provisioning crosses some 1,250 boundaries with one node and 2,200 with three. A stride of 17 is alike to none of
+# their patterns (a call has two, a transaction three), so every kind is met in every step.
 @pytest.mark.parametrize("start", range(1, 1201, 17 * 12))
 def test_one_crash_at_every_seventeenth_boundary_of_provisioning(start: int) -> None:
     for boundary in range(start, min(start + 17 * 12, 1201), 17):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,21 +52,31 @@ def drill(
     if bool(names) == every:
         raise click.UsageError("give SCENARIO/CAUSE, or --all")
     chosen = all_drills() if every else {name: drill_of(name) for name in names}
-    played = asyncio.run(_run(chosen, at_once, speed, logs))
-    if output == "json":
+    played: list[Played] = []
+    table = _Table(chosen) if output == "text" else None
+
+    def ready(row: Played) -> None:
+        played.append(row)
+        if table is not None:
+            table.show(row)
+
+    asyncio.run(_run(chosen, at_once, speed, logs, ready))
+    if table is None:
         show_json({"drills": [_as_json(row) for row in played]})
     else:
-        _show(played)
+        click.echo(f"\n{sum(row.as_expected for row in played)} of {len(played)} as expected")
     if not all(row.as_expected for row in played):
         raise click.exceptions.Exit(EXIT_NOT_AS_EXPECTED)
 
 
-async def _run(chosen: dict[str, Drill], at_once: int, speed: float, logs: Path | None) -> list[Played]:
+async def _run(
+    chosen: dict[str, Drill], at_once: int, speed: float, logs: Path | None, ready: Callable[[Played], None]
+) -> None:
     from pcg.cli.drilling.play import Run, play_all
 
     folder = Path(tempfile.mkdtemp(prefix="pcg-drill-"))
     try:
-        return await play_all(chosen, Run(folder, speed, at_once, progress, logs))
+        await play_all(chosen, Run(folder, speed, at_once, progress, ready, logs))
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, True)
 
@@ -75,17 +86,18 @@ def _as_json(row: Played) -> dict[str, object]:
     return {key: value for key, value in shown.items() if value or key not in ("others", "trouble")}
 
 
-def _show(played: list[Played]) -> None:
-    width = max(len(f"{row.scenario}/{row.cause}") for row in played)
-    click.echo(
-        f"{'SCENARIO/CAUSE':<{width}}  KIND     " + "".join(f"{name.upper():<11}" for name in _COLUMNS) + "SECONDS"
-    )
-    for row in played:
+class _Table:
+    """Row by row, as they come."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._width = max(map(len, names))
+        heads = "".join(f"{name.upper():<11}" for name in _COLUMNS)
+        click.echo(f"{'SCENARIO/CAUSE':<{self._width}}  KIND     {heads}SECONDS")
+
+    def show(self, row: Played) -> None:
         marks = "".join(f"{'yes' if getattr(row, name) else 'NO':<11}" for name in _COLUMNS)
-        click.echo(f"{f'{row.scenario}/{row.cause}':<{width}}  {row.kind:<9}{marks}{row.seconds:7.1f}")
+        click.echo(f"{f'{row.scenario}/{row.cause}':<{self._width}}  {row.kind:<9}{marks}{row.seconds:7.1f}")
         for other in row.others:
-            click.echo(f"{'':<{width}}  also found: {plain(other)}")
+            click.echo(f"{'':<{self._width}}  also found: {plain(other)}")
         if row.trouble:
-            click.echo(f"{'':<{width}}  {plain(row.trouble)}")
-    good = sum(row.as_expected for row in played)
-    click.echo(f"\n{good} of {len(played)} as expected")
+            click.echo(f"{'':<{self._width}}  {plain(row.trouble)}")

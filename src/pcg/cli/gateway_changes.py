@@ -161,7 +161,7 @@ async def configure_gateway(
         )
     sealed = seal_credentials(gateway["sealing_key"], gateway["id"], configuration.vcenter, password)
     await console.call("PUT", f"/gateways/{gateway['id']}/credentials", {"ciphertext": sealed})
-    # As it was typed: the console tells what it took differently, and what may fail.
+    # As it was typed: the console tells what it put right, and goes on telling until somebody gives it better.
     vcenter = {key: value for key, value in document["vcenter"].items() if key != "passwordFrom"}
     answer = await console.call("PUT", f"/gateways/{gateway['id']}/configuration", {**document, "vcenter": vcenter})
     for notice in answer["notices"]:

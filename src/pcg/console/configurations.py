@@ -32,7 +32,7 @@ from pcg.console.store.models import ConfigurationVersion, Gateway
 from pcg.console.streams import Streams, Topic
 from pcg.console.views import ConfigurationView, CredentialsView
 from pcg.errors import Conflict, InvalidInput, NotFound
-from pcg.model.configuration import parse_configuration
+from pcg.model.configuration import parse_configuration, strip_scheme, typed_with_scheme
 from pcg.sealing.boxes import seal
 
 
@@ -61,7 +61,7 @@ class Configurations:
                     reason="not-configured",
                     remedy=["Configure it: PUT the configuration, or use the page's Configure."],
                 )
-            return _stored(row, row.configuration, [])
+            return _stored(row, row.configuration, _notices(row))
 
     async def configure(
         self,
@@ -79,6 +79,7 @@ class Configurations:
         (`addresses-overlap`) when another gateway has some of the addresses.
         """
         configuration, notices = parse_configuration(document)
+        typed = typed_with_scheme(document)
         wanted = configuration.model_dump(mode="json", by_alias=True)
         check_no_nul(wanted)
         if ciphertext is not None:
@@ -101,13 +102,15 @@ class Configurations:
             check_standing(row, configuration)
             notices += demand_no_failure_foretold(row, configuration)
             # The same again counts where the gateway runs something else that this console has lost.
-            new = changed = row.mode != RUN or row.configuration != wanted or agreed_unsaved(row)
+            same = row.configuration == wanted and row.vcenter_typed == typed
+            new = changed = row.mode != RUN or not same or agreed_unsaved(row)
             if new:
                 await demand_apart(session, actor, row, configuration)
             if ciphertext is not None:
                 require(actor, Action.SET_CREDENTIALS, row)
                 changed = self._set_credentials(session, row, ciphertext, actor, now) or changed
             if new:
+                row.vcenter_typed = typed
                 self._change(session, row, wanted, sealing_key, actor, now)
             stored = _stored(row, wanted, notices)
         if changed:
@@ -220,6 +223,12 @@ def renew_jet_token(row: Gateway, sealing_key: str) -> None:
 def _stored(row: Gateway, document: dict[str, Any], notices: list[str]) -> Stored:
     view = ConfigurationView(generation=row.configuration_generation, configuration=document, notices=notices)
     return Stored(view, _etag(row.configuration_generation, document))
+
+
+def _notices(row: Gateway) -> list[str]:
+    """Of the present configuration, for as long as nobody gave a better one."""
+    notice = strip_scheme(row.vcenter_typed)[1] if row.vcenter_typed else None
+    return [notice] if notice else []
 
 
 def _etag(generation: int, document: dict[str, Any]) -> str:

@@ -275,7 +275,12 @@ def desired_of(row: Gateway, console_ca: str | None = None) -> DesiredState | No
         if console_ca is None:
             return None
         return DesiredState(generation=0, incarnation=1, mode="idle", console_ca=console_ca)
-    parts = {"mode": row.mode, "jet_token": row.jet_token_sealed, "console_ca": console_ca}
+    parts = {
+        "mode": row.mode,
+        "vcenter_typed": row.vcenter_typed,
+        "jet_token": row.jet_token_sealed,
+        "console_ca": console_ca,
+    }
     return DesiredState.model_validate({**parts, **wanted(row)})
 
 

@@ -92,7 +92,7 @@ class ConfigurationView(View):
     generation: int
     configuration: dict[str, Any]
     notices: list[str] = Field(default_factory=list)
-    """what was normalised while it was read"""
+    """what was normalised while it was read; asked for later: what a person should still put right in it"""
 
 
 class CredentialsView(View):

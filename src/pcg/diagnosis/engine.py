@@ -42,7 +42,7 @@ def diagnose(facts: Facts, earlier: Sequence[Finding] = ()) -> list[Finding]:
     """Findings now, the gravest first. One that was open before keeps the time since when it is."""
     found = {scenario: _found(module, facts) for scenario, module in all_scenarios().items()}
     since = {finding.key: finding.since for finding in earlier}
-    open_now = {scenario for scenario, findings in found.items() if findings}
+    open_now = {scenario for scenario, findings in found.items() if any(map(_grave, findings))}
     kept = [
         finding.model_copy(update={"since": min(since.get(finding.key, finding.since), finding.since)})
         for scenario, findings in found.items()
@@ -58,10 +58,20 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _found(module: Scenario, facts: Facts) -> list[Finding]:
-    """What a step met says more than a probe does; where both name the same cause, the probe's answer is evidence."""
+    """What a step met says more than a probe does; where both name the same cause, the probe's answer is evidence.
+
+    A notice says nothing of what else there is.
+    """
     met = list(module.examine(facts)) if hasattr(module, "examine") else []
     asked = list(module.probed(facts)) if facts.asked and hasattr(module, "probed") else []
-    return [_joined(finding, asked) for finding in met] or asked
+    known = {finding.key for finding in met}
+    joined = [_joined(finding, asked) for finding in met]
+    return joined if any(map(_grave, met)) else [*joined, *(one for one in asked if one.key not in known)]
+
+
+def _grave(finding: Finding) -> bool:
+    """Not a notice."""
+    return finding.severity is not Severity.INFO
 
 
 def _joined(finding: Finding, others: Sequence[Finding]) -> Finding:

@@ -69,6 +69,8 @@ class Facts:
     way: WayFact | None = None
     drifts: Sequence[Drift] = ()
     """what others did to machines and is not mended yet"""
+    vcenter_typed: str | None = None
+    """vCenter's address as it was typed, where a scheme had to be taken off it"""
     probes: Sequence[ProbeAnswer] = ()
     """what was asked just now; none while the gateway looks at its own status"""
     installer: InstallerFact | None = None

@@ -30,6 +30,8 @@ class Slot(BaseModel):
     """its claim in a static pool"""
     phase: Literal["wanted", "creating", "made", "started", "up", "lost"] = "wanted"
     """how far it was seen to come; each change is told in an event"""
+    address_lost: bool = False
+    """it was up and has no address now, which was told in an event: it may have started again"""
     task: str | None = None
     """the vendor's task in flight"""
     machine: str = ""

@@ -16,6 +16,7 @@ from pcg.clock import Clock
 from pcg.diagnosis.facts import Facts, JetFact, WayFact
 from pcg.errors import PcgError
 from pcg.gateway.open_findings import OpenFindings
+from pcg.model.desired import DesiredState
 from pcg.model.drift import Drift
 from pcg.model.records import Finding, GatewayStatus
 
@@ -42,6 +43,9 @@ class Reconciling(Protocol):
     def status(self) -> GatewayStatus: ...
 
     def drifts(self) -> Sequence[Drift]: ...
+
+    @property
+    def desired(self) -> DesiredState | None: ...
 
     async def wait_status_changed(self, revision: int) -> int: ...
 
@@ -93,13 +97,14 @@ class Observation:
         self._moved = asyncio.Event()
 
     def status(self) -> GatewayStatus:
-        observed = self._reconciler.status()
+        observed, desired = self._reconciler.status(), self._reconciler.desired
         facts = Facts(
             now=self._clock.now(),
             status=observed,
             jets=self._jets(),
             way=self._way(),
             drifts=self._reconciler.drifts(),
+            vcenter_typed=desired.vcenter_typed if desired is not None else None,
         )
         self._findings = self._diagnose(facts, [*self._findings, *self._opened.findings])
         # What the reconciler found itself stays; the bound is that of GatewayStatus.

@@ -91,6 +91,7 @@ async def examine_this_machine(
         jets=known.jets,
         probes=gathering.answers,
         installer=known.installer,
+        vcenter_typed=known.desired.vcenter_typed if known.desired is not None else None,
         drifts=known.cluster.drifts if known.desired is not None and known.desired.mode == "run" else (),
     )
     verdict = live_verdict(facts, gathering.logs.verdict if gathering.logs else NO_LOGS)

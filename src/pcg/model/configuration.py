@@ -18,6 +18,7 @@ from pcg.errors import InvalidInput
 from pcg.model.address_plan import Ip, check_plan
 from pcg.model.kubernetes_releases import POD_NETWORKS, Release, release_of
 
+_SCHEMES = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)+")
 _HOST_LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
 
 
@@ -37,10 +38,17 @@ def strip_scheme(address: str) -> tuple[str, str | None]:
 
     Seed: vCenter details with `https://` in front led to `Failed to create govomiClient`.
     """
-    plain = re.sub(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)+", "", address.strip()).rstrip("/")
+    plain = _SCHEMES.sub("", address.strip()).rstrip("/")
     if plain == address:
         return plain, None
     return plain, f"{address!r} was read as {plain!r}: only host or host:port belongs here"
+
+
+def typed_with_scheme(document: Any) -> str | None:
+    """vCenter's address as it was typed, where a scheme has to be taken off it; None for every other document."""
+    vcenter = document.get("vcenter") if isinstance(document, dict) else None
+    address = vcenter.get("address") if isinstance(vcenter, dict) else None
+    return address.strip() if isinstance(address, str) and _SCHEMES.match(address.strip()) else None
 
 
 def split_host_port(address: str, default_port: int) -> tuple[str, int]:

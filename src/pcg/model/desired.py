@@ -30,6 +30,8 @@ class DesiredState(Record):
     incarnation: int
     mode: Literal["idle", "run", "delete"]
     configuration: Configuration | None = None
+    vcenter_typed: str | None = Field(default=None, max_length=300)
+    """vCenter's address as a person typed it, while it is one from which a scheme had to be taken off"""
     credentials: SealedCredentials | None = None
     jet_token: str | None = Field(default=None, max_length=4096)
     """sealed like credentials: jet's authorization token for this incarnation"""

@@ -147,6 +147,30 @@ async def test_what_was_normalised_is_told(console: Console):
     assert len(answer.json()["notices"]) == 1
 
 
+async def test_a_scheme_that_was_taken_off_is_told_until_the_address_is_given_alone(console: Console):
+    """To whoever asks, and to the gateway, which shows a notice; what was read is the same all the while."""
+    gateway_id, _ = await console.registered()
+
+    async def told_to_the_gateway() -> str | None:
+        desired = await console.service.reports.desired_state(gateway_id)
+        assert desired is not None
+        return desired.vcenter_typed
+
+    url = f"/api/v1/gateways/{gateway_id}/configuration"
+    typed = {**CONFIGURATION, "vcenter": {**CONFIGURATION["vcenter"], "address": " https://127.0.0.1:9443"}}
+    given = await _put(console, gateway_id, typed)
+    kept = await console.client.get(url)
+    assert kept.json()["configuration"] == given.json()["configuration"]
+    assert "'https://127.0.0.1:9443' was read as '127.0.0.1:9443'" in kept.json()["notices"][0]
+    assert (await _put(console, gateway_id, typed)).json()["generation"] == given.json()["generation"]
+    assert await told_to_the_gateway() == "https://127.0.0.1:9443"
+    alone = await _put(console, gateway_id, kept.json()["configuration"])
+    assert alone.json()["configuration"] == given.json()["configuration"]
+    assert alone.json()["generation"] == given.json()["generation"] + 1
+    assert await told_to_the_gateway() is None
+    assert (await console.client.get(url)).json()["notices"] == []
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

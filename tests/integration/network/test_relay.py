@@ -140,10 +140,35 @@ async def test_refuse(relay: Relay) -> None:
                 await _works(relay)
         await _round(standing)
         await relay.switch("refuse", on=True)
-        assert relay.hits == {"refuse": 1}
+        await _until(lambda: relay.hits == {"refuse": 2})
         await relay.switch("refuse", on=False)
         await _round(standing)
         await _works(relay)
+    assert relay.hits == {"refuse": 2}
+
+
+async def test_what_ends_while_the_port_refuses_was_not_refused(relay: Relay) -> None:
+    """Whatever ended it: its client, or we."""
+    async with connected(relay) as standing, connected(relay) as cut:
+        await _round(standing)
+        await _round(cut)
+        await relay.switch("refuse", on=True)
+        assert not relay.hits
+        standing[1].close()
+        await standing[1].wait_closed()
+        await relay.switch("cut", on=True)
+        with pytest.raises(ConnectionResetError):
+            await cut[0].read(1)
+    with pytest.raises(ConnectionRefusedError):
+        await _works(relay)
+    await _until(lambda: relay.hits["refuse"] == 1)
+
+
+async def test_where_the_kernel_does_not_tell_whom_it_refused_that_it_does_is_counted(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(socket, "AF_NETLINK")
+    await relay.switch("refuse", on=True)
     assert relay.hits == {"refuse": 1}
 
 
@@ -158,12 +183,13 @@ async def test_black_hole(relay: Relay) -> None:
     async with connected(relay) as standing:
         await _round(standing)
         await relay.switch("black-hole", on=True)
+        assert not relay.hits
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(SILENCE):
                     await _works(relay)
         await _carries_nothing(standing)
-        assert relay.hits == {"black-hole": 1}
+        assert relay.hits["black-hole"] >= 4, "each that began, and the one that stood"
         await relay.switch("black-hole", on=False)
         # As with TCP itself: what was not acknowledged is sent again.
         async with asyncio.timeout(2):
@@ -267,13 +293,15 @@ async def test_an_upstream_that_is_down(relay: Relay, echo: tuple[Echo, int]) ->
             await standing[0].read(1)
         with pytest.raises(ConnectionRefusedError):
             await _works(relay)
+        await _until(lambda: relay.hits == {"upstream-down": 2})
         await relay.switch("refuse", on=True)
         await relay.switch("upstream-down", on=False)
         with pytest.raises(ConnectionRefusedError):
             await _works(relay)
+        await _until(lambda: relay.hits == {"upstream-down": 2, "refuse": 1})
         await relay.switch("refuse", on=False)
         await _works(relay)
-    assert relay.hits == {"upstream-down": 1, "refuse": 1}
+    assert relay.hits == {"upstream-down": 2, "refuse": 1}
 
 
 async def test_a_fault_that_it_does_not_have(relay: Relay) -> None:

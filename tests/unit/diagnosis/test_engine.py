@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pcg.diagnosis.engine import all_scenarios, diagnose
-from pcg.diagnosis.facts import Facts, JetFact, WayFact
+from pcg.diagnosis.facts import Facts, InstallerFact, JetFact, WayFact
+from pcg.diagnosis.probes.answer import About, ProbeAnswer
 from pcg.model.records import GatewayStatus, Problem, StepReport
 from pcg.model.states import Severity, StepName, StepState
 
@@ -160,6 +161,32 @@ def test_a_jet_that_meets_what_the_gateway_meets_is_not_told_beside_it() -> None
 
 def test_jet_is_no_longer_expected_to_loop_once_registered() -> None:
     assert diagnose(Facts(NOW, status(StepName.JET_REGISTERED, StepState.DONE), [LOOPING])) == []
+
+
+TYPED = "https://vc.example.com"
+
+
+def test_an_address_that_was_typed_with_a_scheme_is_a_notice_for_as_long_as_it_is_the_one_given() -> None:
+    for done in (status(), status(StepName.TEMPLATE, StepState.DONE)):
+        (notice,) = diagnose(Facts(NOW, done, vcenter_typed=TYPED))
+        assert notice.key == ("image-deploy-failed", "vcenter-address-has-scheme")
+        assert notice.severity is Severity.INFO and notice.remedy and notice.cured
+        assert TYPED in notice.evidence[0].text
+    assert diagnose(Facts(NOW, status())) == []
+
+
+def test_a_notice_explains_no_error_away() -> None:
+    """Of its own scenario, of one that the scenario would silence, and of one that a probe finds."""
+    step = status(StepName.CONNECT, reason="vcenter-unreachable-connect")
+    found = diagnose(Facts(NOW, step, vcenter_typed=TYPED))
+    assert [item.cause for item in found] == ["vcenter-unreachable", "vcenter-address-has-scheme"]
+    step = status(StepName.PREFLIGHT, reason="memory-missing", resource="memory")
+    found = diagnose(Facts(NOW, step, vcenter_typed=TYPED))
+    assert [item.cause for item in found] == ["insufficient-resources", "vcenter-address-has-scheme"]
+    refused = ProbeAnswer(About.VCENTER, "tcp", "vc.example.com:443").failing("connection-refused", "refused")
+    installer = InstallerFact(registered=True, began=True)
+    facts = Facts(NOW, status(), probes=[refused], installer=installer, vcenter_typed=TYPED)
+    assert [item.cause for item in diagnose(facts)] == ["vcenter-unreachable", "vcenter-address-has-scheme"]
 
 
 def test_errors_come_first_and_keep_since_when_they_are_open() -> None:

@@ -15,6 +15,7 @@ from pcg.errors import TryAgain
 from pcg.gateway.observation import Observation
 from pcg.gateway.open_findings import OpenFindings
 from pcg.gateway.store import GatewayStore
+from pcg.model.desired import DesiredState
 from pcg.model.drift import Drift
 from pcg.model.records import Finding, GatewayStatus
 from pcg.model.states import Severity
@@ -25,6 +26,7 @@ class Reconciler:
 
     def __init__(self) -> None:
         self.generation = 0
+        self.desired: DesiredState | None = None
         self.moved = asyncio.Event()
 
     def status(self) -> GatewayStatus:
@@ -69,6 +71,21 @@ async def test_findings_are_those_of_now_and_know_the_earlier_ones(store: Gatewa
     assert first == [finding(datetime(2026, 1, 1, tzinfo=UTC))]
     observation.status()
     assert earlier_seen == [[], [], first]
+
+
+@pytest.mark.looptime
+async def test_what_was_typed_is_a_fact_of_the_desired_state(store: GatewayStore) -> None:
+    reconciler, typed, clock = Reconciler(), [], LoopClock()
+
+    def diagnose(facts: Facts, earlier: Sequence[Finding] = ()) -> list[Finding]:
+        typed.append(facts.vcenter_typed)
+        return []
+
+    observation = Observation(reconciler, list, diagnose, clock, OpenFindings(store, clock))
+    observation.status()
+    reconciler.desired = DesiredState(generation=1, incarnation=1, mode="run", vcenter_typed="https://vc")
+    observation.status()
+    assert typed == [None, "https://vc"]
 
 
 @pytest.mark.looptime

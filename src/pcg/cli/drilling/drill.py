@@ -172,7 +172,7 @@ class Drill:
     when: Stage | StepName = Stage.CONNECTED
     """what has been reached when the trouble comes; a step: it is at work"""
     leads_to: Stage | StepName = Stage.RUNNING
-    """what proves the recovery; a step: it is done"""
+    """what proves the recovery; a step: it is done, and the next is reached. One of a scenario goes all the way"""
     nodes: int = 1
     cloud: str = "simulated"
     way: Way = Way.DIRECT
@@ -192,10 +192,16 @@ class Drill:
     """of the installer, more than this process's own"""
     console: tuple[str, ...] = ()
     """more of `pcg console serve`, of a console of its own"""
+    jet_speed: float = 1.0
+    """how many times faster than real life the installer's jet is tried again; each try is a process"""
+
+    @property
+    def looks_at_steps(self) -> bool:
+        return isinstance(self.leads_to, StepName) or isinstance(self.when, StepName)
 
     @property
     def configures(self) -> bool:
-        return isinstance(self.leads_to, StepName) or self.leads_to is Stage.RUNNING or isinstance(self.when, StepName)
+        return self.looks_at_steps or self.leads_to is Stage.RUNNING
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from pcg.cli.drilling.drill import RECOVERED_SECONDS, Drill, Played, Stage
 from pcg.cli.drilling.events import nothing_lost
 from pcg.cli.drilling.scene import Scene, SharedConsole, open_scene, running_console
@@ -32,12 +34,13 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """How drills are played. `told` gets each line of progress."""
+    """How drills are played. `told` gets each line of progress, `played` each row once those before it are there."""
 
     folder: Path
     speed: float
     at_once: int
     told: Told
+    played: Callable[[Played], None]
     logs: Path | None = None
 
 
@@ -52,8 +55,8 @@ class _Course:
     began: float = field(default_factory=time.monotonic)
 
 
-async def play_all(drills: Mapping[str, Drill], run: Run) -> list[Played]:
-    """In the order of `drills`; at most `run.at_once` side by side, before one console."""
+async def play_all(drills: Mapping[str, Drill], run: Run) -> None:
+    """At most `run.at_once` side by side, before one console; `run.played` gets each row in the order of `drills`."""
     places = asyncio.Semaphore(run.at_once)
     async with running_console(run.folder / "shared") as shared:
         run.told(f"console ready at {shared.url}")
@@ -64,7 +67,8 @@ async def play_all(drills: Mapping[str, Drill], run: Run) -> list[Played]:
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(number, *item)) for number, item in enumerate(drills.items())]
-    return [task.result() for task in tasks]
+            for task in tasks:
+                run.played(await task)
 
 
 async def _play(number: int, key: str, drill: Drill, shared: SharedConsole, run: Run) -> Played:
@@ -77,7 +81,7 @@ async def _play(number: int, key: str, drill: Drill, shared: SharedConsole, run:
             open_scene(drill, shared, run.folder / str(number), run.speed, logs) as scene,
         ):
             await _course(scene, (scenario, cause), course, lambda line: run.told(f"{key}: {line}"))
-    except (PcgError, OSError, TimeoutError) as error:
+    except (PcgError, OSError, TimeoutError, httpx.HTTPError) as error:
         course.trouble = str(error) or f"it took longer than {LIMIT_SECONDS:g} seconds"
         run.told(f"{key}: {course.trouble}")
     return Played(

@@ -44,5 +44,5 @@ def fault_of(key: str) -> str:
 
 def _in_demo(drill: Drill) -> str:
     plain = drill.way is Way.DIRECT and drill.when is Stage.CONNECTED and drill.change is None
-    fits = plain and isinstance(drill.trouble, Fault) and drill.leads_to is Stage.RUNNING and drill.nodes == 1
+    fits = plain and isinstance(drill.trouble, Fault) and drill.configures and drill.nodes == 1
     return drill.trouble.name if fits and isinstance(drill.trouble, Fault) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 from pcg.cli.drilling.drill import Act, Drill, Fault, Kind, Stage, Way
@@ -21,6 +22,9 @@ if sys.orig_argv[-1] == "jet":
 """
 """what Python runs before it runs anything else: as damaged as an image that bears it"""
 
+
+_JET_SPEED = 4.0
+"""it has to have ended several times before that is a crash loop"""
 
 _FETCHED = "bootstrap: manager: done"
 _FETCHED_SECONDS = 60.0
@@ -84,9 +88,15 @@ async def _failed_starts(scene: Scene) -> int:
     return len(_starts(scene).read_text()) if _starts(scene).exists() else 0
 
 
-DRILLS = (
+_DRILLS = (
     Drill("awaiting-configuration", Kind.INPUT, Act(_nothing, _nothing, _back_offs), when=Stage.START, notice=True),
-    Drill("token-rejected", Kind.INPUT, Act(_another_token, _configure, _tokens_refused), unconfigured=True),
+    Drill(
+        "token-rejected",
+        Kind.INPUT,
+        Act(_another_token, _configure, _tokens_refused),
+        leads_to=StepName.TEMPLATE,
+        unconfigured=True,
+    ),
     Drill(
         "console-unreachable",
         Kind.NETWORK,
@@ -102,3 +112,5 @@ DRILLS = (
         leads_to=Stage.CONNECTED,
     ),
 )
+
+DRILLS = tuple(replace(drill, jet_speed=_JET_SPEED) for drill in _DRILLS)

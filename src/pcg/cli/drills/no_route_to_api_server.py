@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pcg.cli.drilling.drill import Drill, Fault, Kind
+from pcg.cli.drilling.drill import Change, Drill, Fault, Kind
 from pcg.cli.drilling.scene import with_shared_address
+from pcg.model.states import StepName
+
+
+def _drill(cause: str, fault: str, change: Change | None = None) -> Drill:
+    return Drill(cause, Kind.CLUSTER, Fault(fault), leads_to=StepName.CONTROL_PLANE, change=change)
+
 
 DRILLS = (
     Drill("network-misconfigured", Kind.CLUSTER, Fault("network/not-routed")),
-    Drill("cloud-init-failed", Kind.CLUSTER, Fault("node-image/root-read-only")),
-    Drill("firewall-blocked", Kind.CLUSTER, Fault("network/port-6443-dropped")),
-    Drill(
-        "virtual-ip-not-held",
-        Kind.CLUSTER,
-        Fault("network/foreign-addresses-dropped"),
-        change=with_shared_address,
-    ),
-    Drill("api-server-down", Kind.CLUSTER, Fault("machines/api-servers-stopped")),
+    _drill("cloud-init-failed", "node-image/root-read-only"),
+    _drill("firewall-blocked", "network/port-6443-dropped"),
+    _drill("virtual-ip-not-held", "network/foreign-addresses-dropped", with_shared_address),
+    _drill("api-server-down", "machines/api-servers-stopped"),
 )

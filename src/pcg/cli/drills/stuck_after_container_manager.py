@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pcg.cli.drilling.drill import Drill, Fault, Kind
+from pcg.model.states import StepName
 
 DRILLS = (
     Drill("image-source-unreachable", Kind.CLOUD, Fault("images/host-closed")),
-    Drill("template-folder-permission", Kind.CLOUD, Fault("permissions/import-right-removed")),
-    Drill("image-transfer-interrupted", Kind.CLOUD, Fault("images/connections-break")),
+    Drill(
+        "template-folder-permission", Kind.CLOUD, Fault("permissions/import-right-removed"), leads_to=StepName.TEMPLATE
+    ),
+    Drill("image-transfer-interrupted", Kind.CLOUD, Fault("images/connections-break"), leads_to=StepName.TEMPLATE),
 )

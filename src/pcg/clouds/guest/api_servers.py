@@ -9,36 +9,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import socket
 import ssl
-import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import httpx
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
+from starlette.types import Receive, Scope, Send
 
-from pcg.clouds.guest.certificates import Peer, peer_of, verified_peer
+from pcg.clouds.guest.api_sockets import ApiServer, Sockets, Unanswered, other_context, server_context, state_of
+from pcg.clouds.guest.certificates import verified_peer
 from pcg.clouds.guest.surroundings import Surroundings
-from pcg.clouds.lab.edge.listener import Listener as EdgeListener
-from pcg.clouds.lab.serving import server_certificate
 
 API_PORT = 6443
-
-
-@dataclass(frozen=True)
-class ApiServer:
-    """One node's API server. The files hold its serving certificate and key."""
-
-    application: ASGIApp
-    ca_pem: str
-    certificate: Path
-    key: Path
 
 
 class Answer(StrEnum):
@@ -58,7 +41,9 @@ class _Entry:
     server: ApiServer
     announced: bool
     meets: Answer = Answer.REFUSED
-    sockets: _Sockets | Unanswered | None = None
+    because: str = ""
+    """of which of the surroundings; empty: of none"""
+    sockets: Sockets | Unanswered | None = None
 
 
 class ApiServers:
@@ -69,6 +54,7 @@ class ApiServers:
         self.surroundings = surroundings or Surroundings()
         self._book: dict[tuple[str, int], _Entry] = {}
         self._settling = asyncio.Lock()
+        self.surroundings.counters.append(self._dropped)
 
     async def open(self, address: str, port: int, server: ApiServer, *, announced: bool = False) -> Listener:
         """`announced`: an address that is not the machine's own. Raises OSError when it is not to be had."""
@@ -97,22 +83,16 @@ class ApiServers:
         return entry.server if entry else None
 
     def answer(self, address: str, port: int) -> Answer:
-        """What is met there now."""
-        entry = self._book.get((address, port))
-        around = self.surroundings
-        announced = entry is not None and entry.announced
-        if not around.well("routed") or around.met_at("closed_ports", port):
-            return Answer.NONE
-        if announced and not around.well("announcements"):
-            return Answer.NONE
-        if entry is None or (port == API_PORT and not around.api_servers_run):
-            return Answer.REFUSED
-        return Answer.OTHER if around.met_at("intercepted_ports", port) else Answer.OWN
+        """What is met there now, by one who comes."""
+        answer, because = self._met_at(address, port)
+        if because:
+            self.surroundings.meet(because)
+        return answer
 
     def remove(self, where: tuple[str, int]) -> None:
         entry = self._book.pop(where, None)
-        if entry is not None and entry.sockets is not None:
-            entry.sockets.close()
+        if entry is not None:
+            self._close(entry)
 
     def client(self, *, ca: str | None = None, certificate: str = "", token: str = "") -> httpx.AsyncClient:
         """For a node's own calls. `ca` None: whoever answers is accepted, as kubeadm's discovery does at first."""
@@ -122,22 +102,51 @@ class ApiServers:
             return httpx.AsyncClient(transport=transport, headers=headers, trust_env=False)
         return httpx.AsyncClient(verify=_client_context(ca), headers=headers, trust_env=False, timeout=10.0)
 
+    def _met_at(self, address: str, port: int) -> tuple[Answer, str]:
+        """With what of the surroundings makes it so; empty: nothing does."""
+        entry = self._book.get((address, port))
+        around = self.surroundings
+        if not around.routed:
+            return Answer.NONE, "routed"
+        if port in around.closed_ports:
+            return Answer.NONE, "closed_ports"
+        if entry is not None and entry.announced and not around.announcements:
+            return Answer.NONE, "announcements"
+        if entry is None or (port == API_PORT and not around.api_servers_run):
+            return Answer.REFUSED, ""
+        return (Answer.OTHER, "intercepted_ports") if port in around.intercepted_ports else (Answer.OWN, "")
+
     async def _settle(self, where: tuple[str, int], entry: _Entry) -> None:
         async with self._settling:
-            wanted = self.answer(*where)
-            if not self.listen or entry.meets is wanted:
-                entry.meets = wanted
+            wanted, because = self._met_at(*where)
+            if not self.listen or (entry.meets, entry.because) == (wanted, because):
+                entry.meets, entry.because = wanted, because
                 return
-            if entry.sockets is not None:
-                entry.sockets.close()
-                entry.sockets = None
+            self._close(entry)
             if wanted is Answer.NONE:
                 entry.sockets = await Unanswered.open(*where)
-            elif wanted is not Answer.REFUSED:
-                entry.sockets = await _Sockets.open(*where, entry.server, other=wanted is Answer.OTHER)
-            entry.meets = wanted
-            if entry.sockets is not None and self._book.get(where) is not entry:
-                entry.sockets.close()  # the plug was pulled meanwhile
+            elif wanted is Answer.OTHER:
+                entry.sockets = await Sockets.open(*where, entry.server, other_context(where[0], self._intercepted))
+            elif wanted is Answer.OWN:
+                entry.sockets = await Sockets.open(*where, entry.server, server_context(entry.server))
+            entry.meets, entry.because = wanted, because
+            if self._book.get(where) is not entry:
+                self._close(entry)  # the plug was pulled meanwhile
+
+    def _close(self, entry: _Entry) -> None:
+        if isinstance(entry.sockets, Unanswered):
+            self.surroundings.meet(entry.because, entry.sockets.dropped)
+        if entry.sockets is not None:
+            entry.sockets.close()
+            entry.sockets = None
+
+    def _dropped(self, name: str) -> int:
+        """Packets, at present."""
+        dropping = [entry.sockets for entry in self._book.values() if entry.because == name]
+        return sum(sockets.dropped for sockets in dropping if isinstance(sockets, Unanswered))
+
+    def _intercepted(self) -> None:
+        self.surroundings.meet("intercepted_ports")
 
 
 class Listener:
@@ -149,27 +158,6 @@ class Listener:
 
     def close(self) -> None:
         self._servers.remove(self._where)
-
-
-class Unanswered:
-    """An address and port at which packets are dropped."""
-
-    def __init__(self, listener: EdgeListener) -> None:
-        self._listener = listener
-
-    @classmethod
-    async def open(cls, address: str, port: int) -> Unanswered:
-        listener = EdgeListener(_nothing)
-        listener.open(address, port)
-        await listener.leave_unanswered()
-        return cls(listener)
-
-    def close(self) -> None:
-        self._listener.release()
-
-
-async def _nothing(connection: socket.socket) -> None:
-    connection.close()
 
 
 class InProcessTransport(httpx.AsyncBaseTransport):
@@ -199,78 +187,9 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             raise httpx.ReadError("[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca", request=request)
 
         async def identified(scope: Scope, receive: Receive, send: Send) -> None:
-            await server.application({**scope, "state": _state(peer)}, receive, send)
+            await server.application({**scope, "state": state_of(peer)}, receive, send)
 
         return await httpx.ASGITransport(identified).handle_async_request(request)
-
-
-class _Sockets:
-    """uvicorn's HTTP protocol on a plain asyncio server: its own `Server` handles signals and ticks all the time."""
-
-    def __init__(self, server: asyncio.Server, state: ServerState) -> None:
-        self._server = server
-        self._state = state
-
-    @classmethod
-    async def open(cls, address: str, port: int, server: ApiServer, *, other: bool) -> _Sockets:
-        config = Config(server.application, lifespan="off", log_config=None, access_log=False, ws="none")
-        config.load()
-        state = ServerState()
-        loop = asyncio.get_running_loop()
-        opened = await loop.create_server(
-            lambda: _PeerProtocol(config, state, {}, loop),
-            address,
-            port,
-            ssl=_other_context(address) if other else _server_context(server),
-            start_serving=False,
-        )
-        try:
-            await opened.start_serving()
-        except BaseException:
-            opened.close()  # the plug was pulled just now
-            raise
-        return cls(opened, state)
-
-    def close(self) -> None:
-        self._server.close()
-        for connection in list(self._state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.abort()
-        for task in list(self._state.tasks):
-            task.cancel()
-
-
-class _PeerProtocol(H11Protocol):
-    """Puts the verified client certificate's Peer into every request's scope."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        tls = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        self.app_state = _state(peer_of(certificate) if certificate else None)
-        super().connection_made(transport)
-
-
-def _state(peer: Peer | None) -> dict[str, Any]:
-    return {} if peer is None else {"peer": peer}
-
-
-def _server_context(server: ApiServer) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(server.certificate, server.key)
-    context.load_verify_locations(cadata=server.ca_pem)
-    context.verify_mode = ssl.CERT_OPTIONAL
-    return context
-
-
-def _other_context(address: str) -> ssl.SSLContext:
-    """Of somebody with a certificate of his own."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    with tempfile.TemporaryDirectory(prefix="pcg-") as folder:
-        context.load_cert_chain(server_certificate(Path(folder), address).file)
-    return context
 
 
 def _client_context(ca: str | None) -> ssl.SSLContext:

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pcg.clouds.guest.api_servers import ApiServer, ApiServers
+from pcg.clouds.guest.api_servers import ApiServers
+from pcg.clouds.guest.api_sockets import ApiServer
 from pcg.clouds.guest.kubelet import Kubelet
 from pcg.clouds.guest.logs import GuestLogs
 from pcg.clouds.guest.waiting import first

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import yaml
 from starlette.types import ASGIApp
 
-from pcg.clouds.guest.api_servers import API_PORT, ApiServer, Listener
+from pcg.clouds.guest.api_servers import API_PORT, Listener
+from pcg.clouds.guest.api_sockets import ApiServer
 from pcg.clouds.guest.cluster import Cluster
 from pcg.clouds.guest.disk import MachineDisk
 from pcg.clouds.guest.environment import Environment

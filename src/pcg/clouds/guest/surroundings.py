@@ -42,8 +42,9 @@ class Surroundings:
     intercepted_ports: frozenset[int] = frozenset()
     """something between opens TLS there, with a certificate of its own"""
 
-    met: Counter[str] = field(default_factory=Counter)
-    """how often somebody met what is not well, by the attribute's name"""
+    counters: list[Callable[[str], int]] = field(default_factory=list)
+    """of parts that count themselves, while they last, how often what is not well was met: by the attribute's name"""
+    _met: Counter[str] = field(default_factory=Counter)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -63,11 +64,12 @@ class Surroundings:
     def well(self, name: str) -> bool:
         """Whether it is, asked by one who depends on it."""
         is_well = bool(getattr(self, name))
-        self.met[name] += not is_well
+        self.meet(name, not is_well)
         return is_well
 
-    def met_at(self, name: str, port: int) -> bool:
-        """Whether the port is among those of that name, asked by one who comes to it."""
-        is_met = port in getattr(self, name)
-        self.met[name] += is_met
-        return is_met
+    def meet(self, name: str, times: int = 1) -> None:
+        """Somebody met that it is not well."""
+        self._met[name] += times
+
+    def times_met(self, name: str) -> int:
+        return self._met[name] + sum(counter(name) for counter in self.counters)

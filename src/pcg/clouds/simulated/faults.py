@@ -60,7 +60,7 @@ def _around(
     return Fault(
         lambda center: center.surroundings.change(**{attribute: ill_as}),
         mend,
-        lambda center: center.surroundings.met[attribute],
+        lambda center: center.surroundings.times_met(attribute),
     )
 
 
@@ -124,7 +124,7 @@ FAULTS = {
     "machines/agents-stopped": Fault(
         lambda center: center.surroundings.change(agents_run=False),
         lambda center: center.start_agents(),
-        lambda center: center.surroundings.met["agents_run"],
+        lambda center: center.surroundings.times_met("agents_run"),
     ),
     "machines/cards-disconnected": _around("cards_connected"),
     "machines/kubelets-stopped": _around("kubelets_run"),

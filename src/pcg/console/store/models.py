@@ -124,6 +124,8 @@ class Gateway(Table):
     configuration: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     configuration_generation: Mapped[int] = mapped_column(LongInteger, default=0)
     """the generation that brought the present configuration"""
+    vcenter_typed: Mapped[str | None] = mapped_column(String(300))
+    """vCenter's address as it was typed, where a scheme had to be taken off it"""
     credentials_ciphertext: Mapped[str | None]
     credentials_version: Mapped[str | None] = mapped_column(String(64))
     jet_token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)

@@ -13,8 +13,9 @@ from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_network import ANY_FAILURE
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
 from pcg.diagnosis.probes.answer import About
-from pcg.model.records import Finding
-from pcg.model.states import StepName
+from pcg.model.configuration import strip_scheme
+from pcg.model.records import Evidence, Finding
+from pcg.model.states import Severity, StepName
 
 SCENARIO = "image-deploy-failed"
 SILENCED_BY: tuple[str, ...] = ("address-not-assigned",)
@@ -24,6 +25,8 @@ _LOGIN = ("credentials-rejected", "password-expired")
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
+    if facts.vcenter_typed is not None:
+        yield _taken_off(facts, facts.vcenter_typed)
     if facts.done(StepName.TEMPLATE):
         return
     for step, problem in facts.problems(StepName.CONNECT, StepName.PREFLIGHT, StepName.TEMPLATE):
@@ -37,6 +40,23 @@ def examine(facts: Facts) -> Iterator[Finding]:
             continue
         yield finding_of(SCENARIO, cause, step, problem, summary=problem.what, cured=cured)
         return
+
+
+def _taken_off(facts: Facts, typed: str) -> Finding:
+    """Where it is typed here nothing fails: a notice, until somebody gives the address alone."""
+    cause = next(cause for cause in LOGS.causes if cause.name == "vcenter-address-has-scheme")
+    return Finding(
+        scenario=SCENARIO,
+        cause=cause.name,
+        severity=Severity.INFO,
+        since=facts.now,
+        summary=f"{cause.summary} It was taken off, and nothing else is wrong with it.",
+        evidence=[Evidence(source="configuration", text=str(strip_scheme(typed)[1]))],
+        remedy=list(cause.remedy),
+        link=f"docs/scenarios.md#{SCENARIO}",
+        cured="A configuration with the address alone is given.",
+        step=StepName.VALIDATE_CONFIGURATION,
+    )
 
 
 _CURES = (
@@ -57,7 +77,8 @@ LOGS = LogRules(
         Cause(
             name="vcenter-address-has-scheme",
             summary="vCenter's address was given with https:// or http:// before it.",
-            tells="the scheme stands twice in the address, or a host named `https` is looked up",
+            tells="the scheme stands twice in the address, or a host named `https` is looked up. Typed here, it is "
+            "taken off: a notice (info) says so until the address is given alone",
             signs=(
                 Signature(
                     r"https?://https?:?/{0,2}(?!\S*proxy).{0,200}(?:/sdk|no such host|lookup|govm?omi|vcenter"

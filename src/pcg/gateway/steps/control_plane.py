@@ -11,6 +11,10 @@ SOON = 0.1
 only while a cluster is being built"""
 
 
+RESTART_SECONDS = 120.0
+"""of real life since a machine showed something new: one that is on again boots, and starts its static pods"""
+
+
 async def control_plane(situation: Situation) -> Outcome:
     address = situation.api_address
     if address is None:
@@ -19,9 +23,9 @@ async def control_plane(situation: Situation) -> Outcome:
         try:
             await api.ready()
         except TryAgain as error:
-            if situation.cluster.formed:
+            if situation.cluster.formed and not situation.patience.left(RESTART_SECONDS):
                 raise await api_server_concern(situation, address, error) from error
-            # Before it has answered once, silence is what a node looks like that is still being made.
+            # Silence is what a node looks like that is still being made, or starts again.
             task = f"waiting for the API server {address}: {error.evidence[-1] if error.evidence else error}"
             concern = None
             if not situation.patience.left(USUAL_SECONDS):

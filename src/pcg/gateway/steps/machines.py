@@ -28,7 +28,7 @@ DISMISSED_SECONDS = 0.1
 """the next pass removes it"""
 
 LOOK_AGAIN_SECONDS = 1.0
-"""after a name was found taken: nothing tells when whoever took it shows itself"""
+"""after a name was found taken, where nothing tells when whoever took it shows itself, or an address was lost"""
 
 
 async def machines(situation: Situation) -> Outcome:
@@ -146,8 +146,8 @@ async def _further(situation: Situation, slot: Slot, machine: ObservedMachine) -
         situation.tell("MachineStarted", "The machine was powered on.", machine=machine.name)
     if machine.address is None:
         return _without_address(situation, slot, machine)
-    if slot.phase != "up":
-        slot.phase = "up"
+    if slot.phase != "up" or slot.address_lost:
+        slot.phase, slot.address_lost = "up", False
         situation.tell("AddressAssigned", f"The machine has the address {machine.address}.", machine=machine.name)
     return None
 
@@ -155,6 +155,11 @@ async def _further(situation: Situation, slot: Slot, machine: ObservedMachine) -
 def _without_address(situation: Situation, slot: Slot, machine: ObservedMachine) -> Wait:
     again = slot.phase == "up"
     task = f"waiting for {machine.name} " + ("to get its address again" if again else "to boot and get an address")
+    if again and not slot.address_lost:
+        # From here on it has as long as any machine that boots, however long nothing had moved before.
+        slot.address_lost = True
+        situation.tell("AddressLost", "The machine has no address any more.", machine=machine.name)
+        return Wait(task, LOOK_AGAIN_SECONDS)
     left = situation.patience.left(USUAL_SECONDS)
     if left:
         return Wait(task, left)

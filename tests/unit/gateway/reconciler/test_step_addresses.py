@@ -247,7 +247,10 @@ async def test_a_replacement_gets_another_address() -> None:
 async def test_a_replacement_for_which_there_is_only_a_waiting_address_waits() -> None:
     gone = Slot(ordinal=1, kind="init", address="127.64.0.20", phase="up")
     others = (marked(2, "127.64.0.21"), marked(3, "127.64.0.22"))
-    slots = [Slot(ordinal=number, kind="join", address=f"127.64.0.{19 + number}", phase="up") for number in (2, 3)]
+    slots = [
+        Slot(ordinal=number, kind="join", address=f"127.64.0.{19 + number}", phase="up", address_lost=True)
+        for number in (2, 3)
+    ]
     made = situation(POOL, gone, *slots, machines=others, formed=True)
     made.look(*(marked(number, f"127.64.0.{number}", incarnation=0) for number in (23, 24, 25)))
     outcome = await machines(made.situation)

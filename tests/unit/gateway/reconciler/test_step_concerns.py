@@ -17,7 +17,7 @@ from pcg.gateway.requests import problem_of
 from pcg.gateway.steps.control_plane import control_plane
 from pcg.gateway.steps.machines import machines
 from pcg.gateway.steps.nodes import nodes
-from pcg.gateway.steps.outcome import LEAST_PATIENCE_SECONDS, Outcome, Patience, Wait
+from pcg.gateway.steps.outcome import LEAST_PATIENCE_SECONDS, Done, Outcome, Patience, Wait
 from pcg.model.records import GatewayStatus, StepReport
 from pcg.model.states import StepName, StepState
 from pcg.network.knocking import Knock
@@ -90,6 +90,18 @@ async def test_a_machine_with_a_static_address_asks_for_no_lease() -> None:
     assert (
         found(made, StepName.MACHINES, await machines(made.situation)) == "address-not-assigned/cloud-init-incomplete"
     )
+
+
+async def test_a_machine_that_was_up_may_boot_again_however_long_nothing_had_moved() -> None:
+    made = waiting({})
+    made.slots[0].phase = "up"
+    outcome = await machines(made.situation)
+    assert isinstance(outcome, Wait) and outcome.concern is None
+    assert made.reasons == ["AddressLost"], "which counts as something that moved"
+    assert found(made, StepName.MACHINES, await machines(made.situation)) == "address-not-assigned/dhcp-no-answer"
+    made.situation.machines = [replace(made.situation.machines[0], address=NODE)]
+    assert await machines(made.situation) == Done()
+    assert made.reasons == ["AddressLost", "AddressAssigned"]
 
 
 async def test_a_machine_that_still_boots_is_no_concern_and_looked_at_when_it_would_be() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from pcg.errors import AskPerson, TryAgain, Unreachable
 from pcg.gateway.memory import Slot
-from pcg.gateway.steps.control_plane import SOON, control_plane
+from pcg.gateway.steps.control_plane import RESTART_SECONDS, SOON, control_plane
 from pcg.gateway.steps.jet_installed import jet_installed
 from pcg.gateway.steps.jet_registered import jet_registered
 from pcg.gateway.steps.nodes import nodes
-from pcg.gateway.steps.outcome import Done, Wait
+from pcg.gateway.steps.outcome import Done, Patience, Wait
 from pcg.nodes.manifests import JET_SECRET
 from pcg.sealing.boxes import seal
 from pcg.sealing.keys import GatewayKeys
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.looptime
 UP = machine(1, address="127.64.0.10")
 
 
-def one(*, formed: bool = False) -> Made:
-    return situation(DOCUMENT, machines=(UP,), formed=formed)
+def one(*, formed: bool = False, waited: float = 0.0) -> Made:
+    return situation(DOCUMENT, machines=(UP,), formed=formed, patience=Patience(waited))
 
 
 async def test_without_any_address_the_first_node_is_waited_for() -> None:
@@ -40,8 +40,15 @@ async def test_silence_before_the_first_answer_is_a_node_still_being_made() -> N
     assert not made.situation.cluster.formed
 
 
-async def test_silence_after_the_first_answer_is_an_error() -> None:
-    made = one(formed=True)
+async def test_silence_just_after_a_machine_was_switched_on_again_is_one_that_starts() -> None:
+    made = one(formed=True, waited=RESTART_SECONDS - 1)
+    made.cluster.silence = Unreachable("away", evidence=["tried", "connection refused"])
+    expected = Wait("waiting for the API server 127.64.0.10:6443: connection refused", SOON)
+    assert await control_plane(made.situation) == expected
+
+
+async def test_silence_long_after_anything_moved_is_an_error() -> None:
+    made = one(formed=True, waited=RESTART_SECONDS)
     made.cluster.silence = TryAgain("not ready", reason="api-server-not-ready")
     with pytest.raises(TryAgain, match="its own checks fail"):
         await control_plane(made.situation)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from pcg.clouds.lab.edge.authority import Authority
 from pcg.clouds.lab.edge.http_head import Head, read_head
+from pcg.clouds.lab.edge.refusals import Refusals
 from pcg.clouds.lab.edge.streams import pipe_both_ways
 
 FAULTS = {
@@ -54,8 +55,7 @@ class ForwardProxy:
     ) -> None:
         self.authority = Authority(folder)
         self.faults: set[str] = set()
-        self.hits: Counter[str] = Counter()
-        """how often each fault struck, and `connect` and `forward`: what was passed on"""
+        self._struck: Counter[str] = Counter()
         self.address = ""
         """HOST:PORT, once it serves"""
         self._names = dict(names or {})
@@ -63,14 +63,20 @@ class ForwardProxy:
         self._expected = f"{user}:{password}".encode() if user else None
         self._tls = tls
         self._server: asyncio.Server | None = None
+        self._refusals: Refusals | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
+    @property
+    def hits(self) -> Counter[str]:
+        """How often each fault struck, and `connect` and `forward`: what was passed on."""
+        return self._struck + Counter({"port-closed": self._refusals.count if self._refusals else 0})
+
     def close(self) -> None:
-        """The kernel refuses from now on, before we see anybody: `hits` says how often this was done."""
-        if self._server is not None and "port-closed" not in self.faults:
+        """The kernel refuses from now on, before we see anybody, and is asked whom."""
+        if self._server is not None and self._refusals is not None and "port-closed" not in self.faults:
             self.faults.add("port-closed")
-            self.hits["port-closed"] += 1
+            self._refusals.begin()
             self._server.close()
 
     async def open(self) -> None:
@@ -83,9 +89,15 @@ class ForwardProxy:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         context = self.authority.server_context(host) if self._tls else None
         self._server = await asyncio.start_server(self._connected, host, port, ssl=context)
-        self.address = f"{host}:{self._server.sockets[0].getsockname()[1]}"
+        bound = self._server.sockets[0].getsockname()[1]
+        self.address = f"{host}:{bound}"
+        if self._refusals is None:
+            self._refusals = Refusals(host, bound)
+        self._refusals.end()
 
     async def stop(self) -> None:
+        if self._refusals is not None:
+            self._refusals.end()
         if self._server is not None:
             self._server.close()
         for task in list(self._tasks):
@@ -105,6 +117,8 @@ class ForwardProxy:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
+        if self._refusals is not None:
+            self._refusals.accepted(writer.get_extra_info("peername")[1])
         try:
             # What a peer that goes away in the middle leaves behind is nothing that a proxy can tell anybody.
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
@@ -119,7 +133,7 @@ class ForwardProxy:
     def _strikes(self, fault: str) -> bool:
         if fault not in self.faults:
             return False
-        self.hits[fault] += 1
+        self._struck[fault] += 1
         return True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -162,7 +176,7 @@ class ForwardProxy:
         try:
             if head.method == "CONNECT":
                 opens = self._opens_tls
-                self.hits["connect"] += 1
+                self._struck["connect"] += 1
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await writer.drain()
                 if opens:
@@ -171,7 +185,7 @@ class ForwardProxy:
                     request = await read_head(reader)
                     upstream[1].write(self._edited(request).encode())
             else:
-                self.hits["forward"] += 1
+                self._struck["forward"] += 1
                 upstream[1].write(self._edited(head.for_origin()).encode())
             await pipe_both_ways((reader, writer), upstream)
         finally:

@@ -1,9 +1,8 @@
 """A TCP relay on loopback, as a router or a firewall between gateway and console is to both: it passes bytes on
 unopened, until a fault is put in force. Used by tests, and by drills through `edge`.
 
-Two faults leave nothing that could be counted, because the kernel answers (`refuse`) or drops (`black-hole`) before we
-see anybody; of these (and of `upstream-down`, which refuses too) `hits` says how often they were put in force. Of all
-others it says how many connections were struck.
+`hits` says how many connections each fault struck; of `black-hole`, how many packets that began one were dropped, and
+how many that stood had something to carry. Where the kernel refuses or drops before we see anybody, it is asked.
 """
 
 from __future__ import annotations
@@ -28,6 +27,8 @@ FAULTS = {
     "idle-cut": "a connection that was idle too long carries nothing any more, and neither side is told",
     "upstream-down": "as if nobody listened behind: the port refuses, and what stands is reset",
 }
+_REFUSE = {"refuse", "upstream-down"}
+_CONCERN_THE_PORT = _REFUSE | {"black-hole"}
 _PIECE = 2048
 """what a slow way carries at once"""
 
@@ -49,7 +50,9 @@ class Relay:
     def __init__(self, *, pace: Pace | None = None, clock: Clock | None = None) -> None:
         self.faults: set[str] = set()
         """changed by `switch`, because most of them concern what stands"""
-        self.hits: Counter[str] = Counter()
+        self._struck: Counter[str] = Counter()
+        self._refusing: dict[str, int] = {}
+        """faults that are on by which the port refuses: how many it had refused before"""
         self.pace = pace or Pace()
         self.clock = clock or SystemClock()
         self.flowing = asyncio.Event()
@@ -61,6 +64,14 @@ class Relay:
     @property
     def address(self) -> str:
         return self._listener.address
+
+    @property
+    def hits(self) -> Counter[str]:
+        refused = {fault: self._listener.refused - before for fault, before in self._refusing.items()}
+        return self._struck + Counter(refused) + Counter({"black-hole": self._listener.unanswered})
+
+    def strike(self, fault: str) -> None:
+        self._struck[fault] += 1
 
     async def start(self, upstream: Upstream, host: str = "127.0.0.1", port: int = 0) -> None:
         """Raises OSError."""
@@ -77,9 +88,12 @@ class Relay:
         if on == (fault in self.faults):
             return
         (self.faults.add if on else self.faults.discard)(fault)
-        if fault in ("refuse", "black-hole", "upstream-down"):
-            self.hits[fault] += on
+        if fault in _CONCERN_THE_PORT:
+            if on and fault in _REFUSE:
+                self._refusing[fault] = self._listener.refused
             await self._behave()
+            if not on and fault in _REFUSE:
+                self._struck[fault] += self._listener.refused - self._refusing.pop(fault)
         if not on:
             return
         for connection in self._standing:
@@ -93,7 +107,7 @@ class Relay:
             self.flowing.clear()
         else:
             self.flowing.set()
-        if self.faults & {"refuse", "upstream-down"}:
+        if self.faults & _REFUSE:
             self._listener.refuse()
         elif "black-hole" in self.faults:
             await self._listener.leave_unanswered()
@@ -140,15 +154,14 @@ class _Connection:
     def strike(self, fault: str) -> None:
         if fault not in self.struck:
             self.struck.add(fault)
-            self.relay.hits[fault] += 1
+            self.relay.strike(fault)
 
     def lose(self, fault: str) -> None:
         self.strike(fault)
         self.lost = True
 
     def break_off(self, fault: str) -> None:
-        if fault == "cut":
-            self.strike(fault)
+        self.strike(fault)
         for writer in (self.client, self.upstream):
             break_off(writer)
 
@@ -189,8 +202,10 @@ class _Way:
 
     async def _arrive(self) -> None:
         """Never returns for what was lost: not even an end comes through."""
-        await self._relay.flowing.wait()
         connection, pace = self._connection, self._relay.pace
+        if not self._relay.flowing.is_set():
+            connection.strike("black-hole")
+            await self._relay.flowing.wait()
         idle = self._relay.clock.monotonic() - connection.last
         if "idle-cut" in self._relay.faults and idle > pace.idle_seconds:
             connection.lose("idle-cut")
