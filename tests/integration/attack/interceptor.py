@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from doubles.serving import all_gone
 from pcg.clouds.lab.edge.authority import Authority
 from pcg.network.pins import spki_pin
 
@@ -61,7 +62,7 @@ class Interceptor:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await server.wait_closed()
+            await all_gone(server)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

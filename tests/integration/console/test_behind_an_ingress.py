@@ -20,6 +20,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from doubles.serving import all_gone
 from pcg.clock import SystemClock
 from pcg.console import passwords, server
 from pcg.console.app import create_app
@@ -153,6 +154,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield World(ingress, service, port, addresses)
         outside.close()
         await ingress.stop()
+        await all_gone(outside)
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse, Response
 
+from doubles.serving import serving
 from pcg.clock import SystemClock
 from pcg.errors import InvalidInput, Refused, Unreachable
 from pcg.gateway import bootstrap
@@ -135,9 +136,8 @@ async def test_plain_http_at_the_port_is_a_tls_failure() -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        endpoint, _ = parse_endpoint(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with serving(answer) as port:
+        endpoint, _ = parse_endpoint(f"https://127.0.0.1:{port}")
         with pytest.raises(Unreachable) as caught:
             await fetch_ca(endpoint)
     assert caught.value.fields["hop"] == "tls"

@@ -10,6 +10,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Response
 
+from doubles.serving import all_gone
 from pcg.errors import ProtocolError, Unreachable
 from pcg.network.proxies import Proxies
 from pcg.network.trust import Trust
@@ -36,6 +37,7 @@ async def server(authority: Any) -> Any:
 
     async with serve(_handle, "127.0.0.1", 0, ssl=authority.server_context(), process_request=refuse) as running:
         yield f"wss://127.0.0.1:{running.sockets[0].getsockname()[1]}"
+    await all_gone(running.server)
 
 
 async def test_text_goes_there_and_back(server: str, authority: Any) -> None:

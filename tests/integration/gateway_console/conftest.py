@@ -16,6 +16,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from doubles.serving import all_gone
 from pcg.clock import SystemClock
 from pcg.console import app as console_app
 from pcg.console import passwords, server
@@ -300,7 +301,7 @@ async def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         await made.stop()
         listening.close()
         await relay.stop()
-        await listening.wait_closed()
+        await all_gone(listening)
 
 
 Make = Callable[..., Awaitable[Gateway]]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import websockets
 
+from doubles.serving import all_gone
 from pcg.clouds.lab.edge.upstream import Upstream
 from pcg.console.certificates import Certificates, open_certificates
 
@@ -36,6 +37,7 @@ async def upstream(certificates: Certificates) -> AsyncIterator[Upstream]:
     context.load_cert_chain(certificates.chain, certificates.key)
     async with websockets.serve(hello, "127.0.0.1", 0, ssl=context, process_request=plain) as running:
         yield Upstream("127.0.0.1", running.sockets[0].getsockname()[1])
+    await all_gone(running.server)
 
 
 def trusting(pem: str) -> ssl.SSLContext:

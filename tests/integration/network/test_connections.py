@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from doubles.serving import all_gone
+from doubles.serving import serving as served_by
 from integration.gateway.conftest import Authority
 from pcg.clouds.lab.edge.forward_proxy import FAULTS, ForwardProxy
 from pcg.errors import Unreachable
@@ -44,6 +46,7 @@ async def port(authority: Authority) -> AsyncIterator[int]:
 
     async with serve(_echo, "127.0.0.1", 0, ssl=authority.server_context(), process_request=plain) as running:
         yield running.sockets[0].getsockname()[1]
+    await all_gone(running.server)
 
 
 @pytest.fixture(params=["http", "websocket"])
@@ -190,8 +193,8 @@ async def test_absolute_uris_are_forwarded(proxy: ForwardProxy) -> None:
         writer.close()
         await writer.wait_closed()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with served_by(answer) as port:
+        url = f"http://127.0.0.1:{port}"
         proxies = Proxies(http=f"http://{CREDENTIALS}@{proxy.address}")
         async with http_client(Trust.system(), base_url=url, proxies=proxies) as client:
             assert len((await client.get("/file?part=1")).content) == 300_000
@@ -208,8 +211,8 @@ async def test_another_service_than_a_proxy(reach: Open, authority: Authority, b
         writer.close()
         await writer.wait_closed()
 
-    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
-        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with served_by(greet) as port:
+        address = f"127.0.0.1:{port}"
         error = await _fails(reach, Proxies(https=f"http://{CREDENTIALS}@{address}"), Trust.only_ca(authority.ca))
     assert error.fields["hop"] == "proxy"
     assert error.reason in ("proxy-is-none", "proxy-closed")

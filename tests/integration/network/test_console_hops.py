@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.serving import serving
 from pcg.clouds.lab.edge.forward_proxy import ForwardProxy
 from pcg.clouds.lab.edge.tls_terminator import TlsTerminator
 from pcg.clouds.lab.edge.upstream import Upstream
@@ -125,7 +126,6 @@ async def test_a_port_that_never_speaks(way: ConsoleWay) -> None:
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(silent) as port:
         answers = await ask(replace(way, endpoint=parse_endpoint(f"https://127.0.0.1:{port}")[0]))
     assert failed(answers) == [("tls", "tls-silent")]

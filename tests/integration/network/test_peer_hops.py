@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.serving import serving
 from pcg.clouds.lab.edge.authority import Authority
 from pcg.diagnosis.probes.address import probe_address
 from pcg.diagnosis.probes.answer import Outcome, ProbeAnswer
@@ -40,8 +41,8 @@ async def answering(answer: str, authority: Authority | None = None) -> AsyncIte
             writer.transport.abort() if not asked else writer.close()
 
     context = authority.server_context("127.0.0.1") if authority else None
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
-        yield server.sockets[0].getsockname()[1], asked
+    async with serving(serve, ssl=context) as port:
+        yield port, asked
 
 
 def http(status: str, body: str = "", *headers: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from doubles.serving import all_gone
 from pcg.clouds.lab.edge.relay import Pace, Relay
 from pcg.clouds.lab.edge.upstream import Upstream
 from pcg.errors import InvalidInput, NotFound
@@ -50,7 +51,7 @@ async def echo() -> AsyncIterator[tuple[Echo, int]]:
     server = await asyncio.start_server(made, "127.0.0.1", 0)
     yield made, server.sockets[0].getsockname()[1]
     server.close()
-    await server.wait_closed()
+    await all_gone(server)
 
 
 @pytest.fixture

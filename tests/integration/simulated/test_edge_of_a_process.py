@@ -17,6 +17,7 @@ import dns.message
 import httpx
 import pytest
 
+from doubles.serving import serving
 from pcg.cli.demo_faults import Lab
 from pcg.processes.child import Child, start
 
@@ -47,10 +48,8 @@ async def upstream() -> AsyncIterator[str]:
         writer.close()
         await writer.wait_closed()
 
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    server.close()
-    await server.wait_closed()
+    async with serving(greet) as port:
+        yield f"127.0.0.1:{port}"
 
 
 async def _greeted(ready: dict[str, Any]) -> bytes:

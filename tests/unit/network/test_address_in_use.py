@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doubles.serving import serving
 from pcg.network.address_in_use import Presence, address_in_use, neighbour_in
 from pcg.network.arp_probe import claimant, on_link, probe_packet
 
@@ -19,11 +18,8 @@ OWN, OTHER = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 WANTED, NOBODY = ipaddress.ip_address("10.10.20.10").packed, b"\0" * 4
 
 
-@asynccontextmanager
-async def listening(host: str) -> AsyncIterator[int]:
-    server = await asyncio.start_server(lambda reader, writer: writer.close(), host, 0)
-    async with server:
-        yield int(server.sockets[0].getsockname()[1])
+def listening(host: str) -> AbstractAsyncContextManager[int]:
+    return serving(lambda reader, writer: None, host)
 
 
 async def test_a_machine_of_the_lab_that_answers_is_there() -> None:
