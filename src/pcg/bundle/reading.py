@@ -19,7 +19,7 @@ from pcg.diagnosis.log_files import log_file
 from pcg.diagnosis.log_scan import LogScanner
 from pcg.errors import InvalidInput
 
-_BLOCK = 2 * MEBIBYTE
+_BLOCK = 4 * MEBIBYTE
 
 
 @dataclass(frozen=True)

@@ -76,5 +76,8 @@ def _ways_within(operation: Any, argument: Any) -> list[frozenset[str]]:
 
 def telling(literal: str) -> int:
     """How few lines have it: the longer the better, unless each of its words is common."""
-    common = all(word in _COMMON for word in literal.split())
-    return len(literal) - (100 if common else 60 if len(literal) < 5 else 0)
+    return len(literal) - (100 if common(literal) else 60 if len(literal) < 5 else 0)
+
+
+def common(literal: str) -> bool:
+    return all(word in _COMMON for word in literal.split())

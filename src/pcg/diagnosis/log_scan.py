@@ -22,7 +22,7 @@ from pcg.diagnosis.log_tallies import KEPT, Hit, Tally
 
 _MOST_KEYS = 20_000
 _MOST_FIELD = 256
-_MUCH = 2 << 20
+_MUCH = 4 << 20
 """bytes, after which it may pay to make the thorough prefilter"""
 _BACK = 4096
 """bytes of a block that are looked through for the time of a line that has none"""
@@ -81,8 +81,8 @@ class LogScanner:
         self._of = list(self._by_pattern.values())
         """the uses of each of the prefilter's patterns"""
         self._quick = quick_prefilter(tuple(self._by_pattern))
-        self.making: Future[Prefilter | None] | None = None
-        """the thorough prefilter, until it is there"""
+        self._thorough: Future[Prefilter | None] | None = None
+        """in the making at first"""
         self._threads = ThreadPoolExecutor(_THREADS, "logs")
         self._waiting = deque[_Block]()
         self._bytes = 0
@@ -101,15 +101,12 @@ class LogScanner:
     def feed(self, data: bytes) -> None:
         """`data` is whole lines, those that come next in the file."""
         assert self._fed is not None
-        if self._bytes < _MUCH <= self._bytes + len(data):
-            self.making = self._threads.submit(thorough_prefilter, tuple(self._by_pattern))
         self._bytes += len(data)
+        if self._bytes >= _MUCH and self._thorough is None:
+            self._thorough = self._threads.submit(thorough_prefilter, tuple(self._by_pattern))
+        search = self._threads.submit(self._search, data).result if self._thorough else partial(self._quick.hits, data)
         newlines = data.count(b"\n")
-        if self.making and self.making.done() and (thorough := self.making.result()):
-            hits = self._threads.submit(thorough.hits, data).result
-        else:
-            hits = partial(self._quick.hits, data)
-        self._waiting.append(_Block(self._fed, self._next_line, data, newlines, hits))
+        self._waiting.append(_Block(self._fed, self._next_line, data, newlines, search))
         self._next_line += newlines
         self.lines += newlines + (not data.endswith(b"\n"))
         if len(self._waiting) > _AHEAD:
@@ -119,6 +116,11 @@ class LogScanner:
         while self._waiting:
             self._judge(self._waiting.popleft())
         self._threads.shutdown()
+
+    def _search(self, data: bytes) -> list[tuple[int, int]]:
+        """In a thread: it waits for the prefilter that another one makes."""
+        assert self._thorough is not None
+        return (self._thorough.result() or self._quick).hits(data)
 
     def _judge(self, block: _Block) -> None:
         """Of a use that had its fill, only as many of the last lines are looked at as are kept: much that is alike

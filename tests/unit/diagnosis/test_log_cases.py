@@ -196,8 +196,6 @@ def test_much_is_judged_as_little_is(monkeypatch: pytest.MonkeyPatch) -> None:
         scanner = LogScanner(log_rules(), NOW)
         scanner.begin(log_file("var/log/syslog"))
         scanner.feed(b"of no interest\n")
-        if scanner.making:
-            scanner.making.result()
         for text in texts:
             scanner.feed(text)
         scanner.finish()
@@ -217,8 +215,6 @@ def test_of_much_that_is_alike_the_last_lines_count(monkeypatch: pytest.MonkeyPa
         scanner.begin(log_file("var/log/syslog"))
         for block in blocks:
             scanner.feed(block)
-            if scanner.making:
-                scanner.making.result()
         scanner.finish()
         assert scanner.lines == 2 * len(lines)
         return {
