@@ -21,7 +21,7 @@ class HyperscanLiterals:
     def __init__(self, patterns: Sequence[str], literals: Sequence[str] = ()) -> None:
         self._index = LiteralIndex(patterns, literals)
         self._literals = self._index.literals
-        self._database = _Database(self._literals, literal=True)
+        self._database = Database(self._literals, literal=True)
 
     def hits(self, block: bytes) -> list[tuple[int, int]]:
         found = list[tuple[int, int]]()
@@ -42,13 +42,13 @@ class HyperscanPatterns:
                 uses.setdefault(expression, []).append(index)
         self._patterns = list(uses.values())
         """those of each expression"""
-        self._database = _Database(list(uses), literal=False)
+        self._database = Database(list(uses), literal=False)
 
     def hits(self, block: bytes) -> list[tuple[int, int]]:
         return [(place, index) for place, number in self._database.ends(block) for index in self._patterns[number]]
 
 
-class _Database:
+class Database:
     def __init__(self, expressions: list[bytes], *, literal: bool) -> None:
         self._database = hyperscan.Database()
         self._database.compile(
