@@ -71,7 +71,7 @@ def _of(items: _Items) -> list[bytes]:
 
 def _together(parts: list[list[_Items]]) -> bytes:
     told = [
-        [_expression(one) for one in parts[0]],
+        [(_BEFORE if one[0] == (_EDGE, _BEFORE) else b"") + _expression(one) for one in parts[0]],
         *([_behind_gap(one) for one in part] for part in parts[1:-1]),
         [_behind_gap(one) + (_AFTER if one[-1] == (_EDGE, _AFTER) else b"") for one in parts[-1]],
     ]

@@ -26,6 +26,8 @@ _MUCH = 4 << 20
 """bytes, after which it may pay to make the thorough prefilter"""
 _BACK = 4096
 """bytes of a block that are looked through for the time of a line that has none"""
+_PIECE = 1 << 16
+"""of a block whose lines are counted once"""
 _THREADS = 2
 """that search ahead, while blocks are read, unpacked and judged"""
 _AHEAD = 4
@@ -49,7 +51,8 @@ class _Block:
     file: LogFile
     first_line: int
     data: bytes
-    newlines: int
+    newlines: list[int]
+    """in each _PIECE of the data"""
     hits: Callable[[], list[tuple[int, int]]]
     """of the prefilter, which may be at it still"""
 
@@ -105,10 +108,10 @@ class LogScanner:
         if self._bytes >= _MUCH and self._thorough is None:
             self._thorough = self._threads.submit(thorough_prefilter, tuple(self._by_pattern))
         search = self._threads.submit(self._search, data).result if self._thorough else partial(self._quick.hits, data)
-        newlines = data.count(b"\n")
+        newlines = [data.count(b"\n", at, at + _PIECE) for at in range(0, len(data), _PIECE)]
         self._waiting.append(_Block(self._fed, self._next_line, data, newlines, search))
-        self._next_line += newlines
-        self.lines += newlines + (not data.endswith(b"\n"))
+        self._next_line += sum(newlines)
+        self.lines += sum(newlines) + (not data.endswith(b"\n"))
         if len(self._waiting) > _AHEAD:
             self._judge(self._waiting.popleft())
 
@@ -153,11 +156,11 @@ class LogScanner:
         self, block: _Block, hits: Sequence[tuple[int, int]], passed: Container[int] = ()
     ) -> Iterator[_Found]:
         """The lines that match, from the last."""
-        data, at, number = block.data, len(block.data), block.first_line + block.newlines
+        data = block.data
         for start, end, patterns in lines_back(data, hits, passed):
             if uses := self._speaking(data[start:end].lower(), patterns):
-                number -= data.count(b"\n", start, at)
-                at = start
+                number = block.first_line + sum(block.newlines[: start // _PIECE])
+                number += data.count(b"\n", start // _PIECE * _PIECE, start)
                 line = parse_line(data[start:end], number, block.file, self._now)
                 if matches := self._matches(line, uses):
                     yield _Found(line, start, end, matches)
