@@ -180,16 +180,22 @@ class LogScanner:
 
     def _matches(self, line: LogLine, indexes: list[int]) -> list[tuple[int, re.Match[str]]]:
         claimed = set[str]()
-        answers: dict[int, re.Match[str] | None] = {}  # several causes are cured by the same signature
+        # Several causes have the same pattern, or are cured by the same signature.
+        searched: dict[str, re.Match[str] | None] = {}
+        accepted: dict[int, bool] = {}
         matches = []
         for index in indexes:
-            use = self.uses[index]
+            use, signature = self.uses[index], self.uses[index].signature
             scenario, _, what = use.role
-            if what == "sign" and scenario in claimed:
-                continue  # the scenario's earlier cause explains the line
-            if id(use.signature) not in answers:
-                answers[id(use.signature)] = use.signature.matches(line)
-            if (found := answers[id(use.signature)]) is None or not use.speakers(line):
+            if line.kind not in signature.kinds or (what == "sign" and scenario in claimed):
+                continue  # of a line that an earlier cause of the scenario explains
+            if signature.pattern not in searched:
+                searched[signature.pattern] = signature.compiled.search(line.message)
+            if (found := searched[signature.pattern]) is None:
+                continue
+            if id(signature) not in accepted:
+                accepted[id(signature)] = signature.accepts(line)
+            if not accepted[id(signature)] or not use.speakers(line):
                 continue
             if what == "sign":
                 claimed.add(scenario)
