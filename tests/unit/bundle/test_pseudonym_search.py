@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -73,3 +75,9 @@ def test_the_same_is_replaced_in_every_case() -> None:
     fast, slow = both(blocks)
     assert fast == slow
     assert len(fast[1]) > 30
+
+
+def test_the_gateways_own_process_does_not_load_the_engine() -> None:
+    modules = "pcg.gateway.installer, pcg.gateway.agent, pcg.gateway.bundle_answer, pcg.gateway.reconciler"
+    code = f"import sys, {modules}; sys.exit('hyperscan' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
