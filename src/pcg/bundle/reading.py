@@ -46,7 +46,7 @@ def read_logs(
     """
     budget, unread = Budget(limits or Limits()), Unread()
     rules = log_rules()
-    scanner = LogScanner(rules, now)
+    scanner = LogScanner(rules, now, lambda: budget.spend(0))
     reader = MemberReader(path, budget, unread)
     try:
         for member in reader.members():
@@ -58,7 +58,11 @@ def read_logs(
         unread.add(path.name, reached.what, incomplete=True)
     except OSError as error:
         raise _unreadable(path, [error.strerror or str(error)]) from error
-    scanner.finish()
+    try:
+        scanner.finish()
+    except LimitReached as reached:
+        if (path.name, reached.what) not in unread.items:
+            unread.add(path.name, reached.what, incomplete=True)
     if not scanner.lines:
         raise _unreadable(
             path, [f"{name}: {reason}" for name, reason in unread.items[:8]] or ["there is no log line in it"]

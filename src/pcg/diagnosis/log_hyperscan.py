@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import hyperscan
 
 from pcg.diagnosis.log_expressions import expressions
-from pcg.diagnosis.log_prefilter import LiteralIndex, lines
+from pcg.diagnosis.log_prefilter import LiteralIndex, TooMany, lines
 
 
 class HyperscanLiterals:
@@ -23,9 +23,9 @@ class HyperscanLiterals:
         self._literals = self._index.literals
         self._database = Database(self._literals, literal=True)
 
-    def hits(self, block: bytes) -> list[tuple[int, int]]:
+    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
         found = list[tuple[int, int]]()
-        for start, end, numbers in lines(block, self._database.ends(block)):
+        for start, end, numbers in lines(block, self._database.ends(block, most)):
             literals = (self._literals[number] for number in numbers)
             found += [(start, index) for index in self._index.patterns(literals, block[start:end].lower())]
         return found
@@ -44,8 +44,10 @@ class HyperscanPatterns:
         """those of each expression"""
         self._database = Database(list(uses), literal=False)
 
-    def hits(self, block: bytes) -> list[tuple[int, int]]:
-        return [(place, index) for place, number in self._database.ends(block) for index in self._patterns[number]]
+    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
+        return [
+            (place, index) for place, number in self._database.ends(block, most) for index in self._patterns[number]
+        ]
 
 
 class Database:
@@ -60,17 +62,21 @@ class Database:
         )
         self._of_thread = threading.local()
 
-    def ends(self, block: bytes) -> list[tuple[int, int]]:
-        """The last place of each match, and the number of what matches there, in order."""
+    def ends(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
+        """The last place of each match, and the number of what matches there, in order. Raises TooMany."""
         found = list[tuple[int, int]]()
 
-        def keep(number: int, start: int, end: int, flags: int, context: object) -> None:
+        def keep(number: int, start: int, end: int, flags: int, context: object) -> bool:
             found.append((end - 1, number))
+            return most is not None and len(found) > most
 
         # What a scan works in serves one at a time.
         if (scratch := getattr(self._of_thread, "scratch", None)) is None:
             scratch = self._of_thread.scratch = hyperscan.Scratch(self._database)
-        self._database.scan(block, match_event_handler=keep, scratch=scratch)
+        try:
+            self._database.scan(block, match_event_handler=keep, scratch=scratch)
+        except hyperscan.ScanTerminated:
+            raise TooMany from None
         # Hyperscan does not promise their order.
         found.sort()
         return found

@@ -17,12 +17,18 @@ from typing import Protocol
 from pcg.diagnosis.log_literals import literals_of
 
 
+class TooMany(Exception):
+    """A block is full of hits, which would take much memory: ask for it in pieces."""
+
+
 class Prefilter(Protocol):
     """Made of patterns, which it tells by their indexes."""
 
-    def hits(self, block: bytes) -> list[tuple[int, int]]:
+    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
         """For each line and each pattern that may match it, at least one place within that line, and the pattern's
-        index; in order. It may be asked by several threads at once."""
+        index; in order. It may be asked by several threads at once.
+
+        Raises TooMany where they are more than `most`."""
         ...
 
 
@@ -123,7 +129,7 @@ class LiteralPrefilter:
         self._at_each_place = re.compile(b"(?=(" + trie + b"))")
         self._longer = {one: [other for other in encoded if one in other] for one in shortest}
 
-    def hits(self, block: bytes) -> list[tuple[int, int]]:
+    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
         low, search, at = block.lower(), self._expression.search, 0
         found = list[tuple[int, int]]()
         while match := search(low, at):
@@ -131,6 +137,8 @@ class LiteralPrefilter:
             line = low[start:end]
             found += [(start, index) for index in self._index.patterns(self._within(line), line)]
             at = end + 1
+            if most is not None and len(found) > most:
+                raise TooMany
         return found
 
     def _within(self, line: bytes) -> set[bytes]:

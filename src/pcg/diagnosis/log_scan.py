@@ -16,7 +16,7 @@ from functools import partial
 from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import LogFile
 from pcg.diagnosis.log_lines import LogLine, parse_line
-from pcg.diagnosis.log_prefilter import Prefilter, lines_back, quick_prefilter, thorough_prefilter
+from pcg.diagnosis.log_prefilter import Prefilter, TooMany, lines_back, quick_prefilter, thorough_prefilter
 from pcg.diagnosis.log_rules import LogRules, Signature, Where, anywhere
 from pcg.diagnosis.log_tallies import KEPT, Hit, Tally
 
@@ -28,6 +28,10 @@ _BACK = 4096
 """bytes of a block that are looked through for the time of a line that has none"""
 _PIECE = 1 << 16
 """of a block whose lines are counted once"""
+_SMALL = 1 << 17
+"""of a block that may be full of hits"""
+_MOST_HITS = 10_000
+"""of a larger one"""
 _THREADS = 2
 """that search ahead, while blocks are read, unpacked and judged"""
 _AHEAD = 4
@@ -68,9 +72,11 @@ class _Found:
 
 
 class LogScanner:
-    """`begin` a file, `feed` its blocks in order, `finish`; then look at `tallies`."""
+    """`begin` a file, `feed` its blocks in order, `finish`; then look at `tallies`. `check` raises what ends it early:
+    a block that is full of hits takes its time."""
 
-    def __init__(self, rules: Mapping[str, LogRules], now: datetime) -> None:
+    def __init__(self, rules: Mapping[str, LogRules], now: datetime, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self.tallies: dict[tuple[Role, int, str, str], Tally] = {}
         """by role, signature, stream and target"""
         self.files: list[LogFile] = []
@@ -107,12 +113,17 @@ class LogScanner:
         self._bytes += len(data)
         if self._bytes >= _MUCH and self._thorough is None:
             self._thorough = self._threads.submit(thorough_prefilter, tuple(self._by_pattern))
-        search = self._threads.submit(self._search, data).result if self._thorough else partial(self._quick.hits, data)
-        newlines = [data.count(b"\n", at, at + _PIECE) for at in range(0, len(data), _PIECE)]
-        self._waiting.append(_Block(self._fed, self._next_line, data, newlines, search))
-        self._next_line += sum(newlines)
-        self.lines += sum(newlines) + (not data.endswith(b"\n"))
-        if len(self._waiting) > _AHEAD:
+        large = self._thorough is not None
+        for piece in [data] if large else _pieces(data):
+            work = self._threads.submit(self._search, piece, _MOST_HITS) if large else None
+            hits = work.result if work else partial(self._quick.hits, piece)
+            block = _block(self._fed, self._next_line, piece, hits)
+            self._waiting.append(block)
+            self._next_line += sum(block.newlines)
+            self.lines += sum(block.newlines)
+        self.lines += not data.endswith(b"\n")
+        while len(self._waiting) > _AHEAD:
+            self._check()
             self._judge(self._waiting.popleft())
 
     def finish(self) -> None:
@@ -120,17 +131,23 @@ class LogScanner:
             self._judge(self._waiting.popleft())
         self._threads.shutdown()
 
-    def _search(self, data: bytes) -> list[tuple[int, int]]:
+    def _search(self, data: bytes, most: int | None = None) -> list[tuple[int, int]]:
         """In a thread: it waits for the prefilter that another one makes."""
         assert self._thorough is not None
-        return (self._thorough.result() or self._quick).hits(data)
+        return (self._thorough.result() or self._quick).hits(data, most)
 
     def _judge(self, block: _Block) -> None:
         """Of a use that had its fill, only as many of the last lines are looked at as are kept: much that is alike
         costs little. It is as if all were looked at, since each count ends at COUNTED."""
         if self._file is not block.file:
             self._file, self._last_time, self._here = block.file, None, {}
-        hits = block.hits()
+        try:
+            hits = block.hits()
+        except TooMany:
+            for piece in _in_pieces(block, self._search):
+                self._check()
+                self._judge(piece)
+            return
         full = self._full.setdefault(block.file.stream, set())
         filled = {pattern for pattern in {index for _, index in hits} if full.issuperset(self._of[pattern])}
         passed = set[int]()
@@ -221,6 +238,28 @@ class LogScanner:
         tally.add(hit)
         if tally.full and "target" not in use.signature.compiled.groupindex:
             self._full[hit.line.file.stream].add(index)
+
+
+def _block(file: LogFile, first_line: int, data: bytes, hits: Callable[[], list[tuple[int, int]]]) -> _Block:
+    newlines = [data.count(b"\n", at, at + _PIECE) for at in range(0, len(data), _PIECE)]
+    return _Block(file, first_line, data, newlines, hits)
+
+
+def _in_pieces(block: _Block, search: Callable[[bytes], list[tuple[int, int]]]) -> Iterator[_Block]:
+    number = block.first_line
+    for data in _pieces(block.data):
+        piece = _block(block.file, number, data, partial(search, data))
+        number += sum(piece.newlines)
+        yield piece
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Whole lines, less than _SMALL of them at once."""
+    at = 0
+    while at < len(data):
+        end = data.rfind(b"\n", at, at + _SMALL) + 1 or data.find(b"\n", at) + 1 or len(data)
+        yield data[at:end]
+        at = end
 
 
 def _uses(rules: Mapping[str, LogRules]) -> Iterator[_Use]:

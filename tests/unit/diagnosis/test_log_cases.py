@@ -204,8 +204,10 @@ def test_much_is_judged_as_little_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("much", [1, 1 << 40])
-@pytest.mark.parametrize("size", [1 << 10, 1 << 14, 1 << 30])
-def test_of_much_that_is_alike_the_last_lines_count(monkeypatch: pytest.MonkeyPatch, much: int, size: int) -> None:
+@pytest.mark.parametrize(("size", "most"), [(1 << 10, 10_000), (1 << 14, 10_000), (1 << 30, 10_000), (1 << 30, 9)])
+def test_of_much_that_is_alike_the_last_lines_count(
+    monkeypatch: pytest.MonkeyPatch, much: int, size: int, most: int
+) -> None:
     """As if each line had been looked at: blocks of one line each leave nothing out."""
     lines = [line for case in CASES[::9] for text in case.files.values() for line in text.splitlines()] * 12
     data = "\n".join(f"{line}\nof no interest" for line in lines).encode()
@@ -223,6 +225,8 @@ def test_of_much_that_is_alike_the_last_lines_count(monkeypatch: pytest.MonkeyPa
         }
 
     monkeypatch.setattr(log_scan, "_MUCH", much)
+    monkeypatch.setattr(log_scan, "_MOST_HITS", most)
+    monkeypatch.setattr(log_scan, "_SMALL", 1 << 14)
     assert scanned(text_blocks(iter([data[at : at + size] for at in range(0, len(data), size)]), 1 << 16, print)) == (
         scanned(data.splitlines(keepends=True))
     )
