@@ -88,7 +88,7 @@ def archive(data: bytes) -> bool:
         try:
             for member in MemberReader(path, Budget(LIMITS), Unread()).members():
                 assert ".." not in member.name.split("/") and not member.name.startswith("/")
-                held = sum(len(block.data) for block in text_blocks(member.chunks, LIMITS.line_bytes, lambda _: None))
+                held = sum(len(block) for block in text_blocks(member.chunks, LIMITS.line_bytes, lambda _: None))
                 assert held <= 3 * LIMITS.member_bytes, "UTF-16 grows, by no more than this"
                 found = found or held > 0
         except LimitReached:

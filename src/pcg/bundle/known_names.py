@@ -75,7 +75,7 @@ PUBLIC = tuple(
 )
 """services whose customers have names below them: these two labels stay"""
 
-USERS = frozenset([
+PLAIN_USERS = frozenset([
     "root", "admin", "administrator", "ubuntu", "debian", "system", "daemon", "nobody", "unknown", "anonymous",
     "kubernetes", "kubernetes-admin", "etcd", "www-data", "syslog", "messagebus", "user", "operator", "viewer",
     "service", "host", "node", "none", "null", "nil", "true", "false", "and", "or", "not", "the", "a", "for",

@@ -10,51 +10,32 @@ from __future__ import annotations
 import ipaddress
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2s
 
 from pcg.bundle.address_pseudonyms import AddressPseudonyms
-from pcg.bundle.known_names import PUBLIC, ROLES, TOP_LEVELS, USERS, WELL_KNOWN
-
-_IPV4 = re.compile(rb"(?<![\w.])(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?![\w]|\.\d)(?:(/)(\d{1,2})(?!\d))?")
-_COLONS = re.compile(rb"(?<![\w:.])(?=[0-9A-Fa-f]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{2,39}(?![\w:])")
-_MAC_HYPHENS = re.compile(rb"(?<![\w-])[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}(?![\w-])")
-_DOTTED = re.compile(rb"(?<![\w.%-])(://|@|=|//)?([A-Za-z0-9_](?:[\w-]{0,62})(?:\.[\w-]{1,63})+)(?![\w-])")
-_URL_HOST = re.compile(rb"(?<=://)([A-Za-z][\w-]*)(?=[:/\s\"',)]|$)")
-_DASHED = re.compile(r"(?<!\d)(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?!\d)")
-
-_USER = r"[A-Za-z_][\w.$+-]*"
-_DOMAIN = r"(?:[\w.-]+\\{1,2})?"
-_USERS = tuple(
-    re.compile(pattern.encode(), re.IGNORECASE)
-    for pattern in (
-        rf"(/home/)({_USER})",
-        rf"(\b(?:user(?:_?name)?|account|principal|logname|ruser|sudo_user|owner)\\*[\"']?\s?[:=]\s?\\*[\"']?{_DOMAIN})({_USER})",
-        rf"(\b(?:login|uname)(?:=|\\*[\"']\s?:\s?)\\*[\"']?{_DOMAIN})({_USER})",
-        rf"(\buser\s\\*[\"']{_DOMAIN})({_USER})",
-        rf"(\b(?:invalid|for|by|of|from) user\s{_DOMAIN})({_USER})",
-        rf"(\b(?:accepted|failed) \w+ for (?:invalid user )?)({_USER})(?= from)",
-        rf"(\bsudo(?:\[\d+\])?:\s+)({_USER})(?= : )",
-        rf"((?-i:\b[A-Z][A-Z0-9.-]{{1,30}})\\{{1,2}})({_USER})",
-        rf"(?<![\w@/.+-])()({_USER})(?=@[A-Za-z][\w-]*(?:\.[\w-]+)+)",
-    )
+from pcg.bundle.known_names import PLAIN_USERS, PUBLIC, ROLES, TOP_LEVELS, WELL_KNOWN
+from pcg.bundle.pseudonym_patterns import (
+    COLONS,
+    DASHED,
+    DOTTED,
+    IPV4,
+    LOGGING_HOST,
+    MAC_HYPHENS,
+    NAMED_HOST,
+    NAMED_HOST_HAS,
+    URL_HOST,
+    USERS,
+    USERS_HAVE,
+    WORD,
 )
-_HOSTS = (
-    re.compile(
-        rb"^(?:<\d+>)?[A-Z][a-z]{2} [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d+)? ([\w.-]+) [\w./@+-]+?(?:\[\d+\])?: ",
-        re.M,
-    ),
-    re.compile(
-        rb"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d) ([\w.-]+) [\w./@+-]+?(?:\[\d+\])?: ", re.M
-    ),
-    re.compile(rb"(?:[Ss]et hostname to|[Hh]ostname set to|\bhostname[\"']?\s?[:=]\s?)[\s<\"']*([\w.-]+)"),
-)
-"""where a name without dots is certain to be a machine's"""
+from pcg.bundle.pseudonym_search import AVAILABLE, Search, words
 
 _SHORTEST_LEARNT = 4
 _MOST_LEARNT = 5000
-_WORD = re.compile(rb"(?<![\w])[A-Za-z][\w]*(?:[-.][\w]+)*")
+_MOST_PUT, _LONGEST_PUT = 50_000, 200
 
 
 class Pseudonyms:
@@ -67,6 +48,10 @@ class Pseudonyms:
         self._learnt = dict[bytes, bytes]()
         self._colons = lru_cache(65536)(self._of_colons)
         self._host = lru_cache(65536)(self._of_host)
+        self._search = Search([*USERS_HAVE, NAMED_HOST_HAS]) if AVAILABLE else None
+        self._put = dict[bytes, bytes]()
+        """what words become, as long as no more names are learnt"""
+        self._put_with = 0
         for name in names:
             self._learn(name.encode())
 
@@ -79,33 +64,83 @@ class Pseudonyms:
             if name != put
         }
 
-    def learn(self, block: bytes) -> list[re.Pattern[bytes]]:
-        """Names of machines and users in this text, which are then replaced also where they stand alone; returns the
-        patterns that found a user."""
-        for pattern in _HOSTS:
-            for name in {found[1] for found in pattern.finditer(block)}:
+    def learn(self, block: bytes) -> None:
+        """Names of machines and users in this text, which are then replaced also where they stand alone."""
+        self._learn_from(block, self._look(block)[0])
+
+    def text(self, block: bytes) -> bytes:
+        """Whole lines in, whole lines out, as many."""
+        regions, places = self._look(block)
+        telling = self._learn_from(block, regions)
+        if self._search is None:
+            return self._whole(block, sorted({index for _, _, index in telling}))
+        names = self._search.names(block, self._learnt) if self._learnt else []
+        everything = sorted([*places, *names])
+        done, at = list[bytes](), 0
+        for start, end, indexes in _merged(telling):
+            done += self._with_words(block, at, start, _between(everything, at, start))
+            region, at = block[start:end], end
+            if _between(places, start, end + 1):  # also found by the character behind it
+                done.append(self._whole(region, indexes))
+            else:
+                region = self._with_users(region, indexes)
+                done.append(WORD.sub(self._word, region) if _between(names, start, end) else region)
+        done += self._with_words(block, at, len(block), _between(everything, at, len(block)))
+        return b"".join(done)
+
+    def _look(self, block: bytes) -> tuple[Mapping[int, Sequence[tuple[int, int]]], list[int]]:
+        if self._search is None:
+            return {index: [(0, len(block))] for index in range(len(USERS) + 1)}, []
+        return self._search.look(block)
+
+    def _learn_from(self, block: bytes, regions: Mapping[int, Sequence[tuple[int, int]]]) -> list[tuple[int, int, int]]:
+        """Returns the regions where a user is, and the pattern by its index."""
+        for name in set(LOGGING_HOST.findall(block)):
+            self._learn(name)
+        for start, end in regions.get(len(USERS), ()):
+            for name in {found[1] for found in NAMED_HOST.finditer(block, start, end)}:
                 self._learn(name)
         telling = []
-        for pattern in _USERS:
-            names = {found[2] for found in pattern.finditer(block)}
-            if names:
-                telling.append(pattern)
+        for index, pattern in enumerate(USERS):
+            names = set[bytes]()
+            for start, end in regions.get(index, ()):
+                if found := {one[2] for one in pattern.finditer(block, start, end)}:
+                    telling.append((start, end, index))
+                    names |= found
             for name in names:
                 if name.lower() not in _PLAIN_USERS:
                     self._learn(name, user=True)
         return telling
 
-    def text(self, block: bytes) -> bytes:
-        """Whole lines in, whole lines out, as many."""
-        telling = self.learn(block)
-        block = _IPV4.sub(self._ipv4, block)
-        block = _COLONS.sub(lambda found: self._colons(found[0]), block)
-        block = _MAC_HYPHENS.sub(lambda found: self._mac(found[0], b"-"), block)
-        for pattern in telling:
-            block = pattern.sub(lambda found: found[1] + self._user(found[2]), block)
-        block = _DOTTED.sub(self._dotted, block)
-        block = _URL_HOST.sub(lambda found: self._host(found[1]), block)
-        return _WORD.sub(self._word, block) if self._learnt else block
+    def _with_words(self, block: bytes, at: int, end: int, places: Iterable[int]) -> Iterator[bytes]:
+        """From one place to another, the words replaced in which something may have to be."""
+        if self._put_with != len(self._learnt) or len(self._put) >= _MOST_PUT:
+            self._put, self._put_with = {}, len(self._learnt)
+        for first, last in words(block, places, at):
+            word = block[first:last]
+            if (put := self._put.get(word)) is None:
+                put = self._whole(word, ())
+                if len(word) <= _LONGEST_PUT:
+                    self._put[word] = put
+            yield block[at:first]
+            yield put
+            at = last
+        yield block[at:end]
+
+    def _with_users(self, block: bytes, indexes: Iterable[int]) -> bytes:
+        for index in indexes:
+            block = USERS[index].sub(lambda found: found[1] + self._user(found[2]), block)
+        return block
+
+    def _whole(self, block: bytes, indexes: Iterable[int]) -> bytes:
+        """All of it, with these patterns of users."""
+        block = IPV4.sub(self._ipv4, block)
+        block = COLONS.sub(lambda found: self._colons(found[0]), block)
+        block = MAC_HYPHENS.sub(lambda found: self._mac(found[0], b"-"), block)
+        block = self._with_users(block, indexes)
+        block = DOTTED.sub(self._dotted, block)
+        block = URL_HOST.sub(lambda found: self._host(found[1]), block)
+        return WORD.sub(self._word, block) if self._learnt else block
 
     def _learn(self, name: bytes, *, user: bool = False) -> None:
         low = name.rstrip(b".-").lower()
@@ -193,7 +228,7 @@ class Pseudonyms:
 
     def _label(self, label: bytes) -> bytes:
         text = label.decode("ascii", "replace")
-        if found := _DASHED.search(text):
+        if found := DASHED.search(text):
             address = ".".join(found.groups())
             put = self._ipv4_dashed(address)
             return (text[: found.start()] + put + text[found.end() :]).encode()
@@ -219,6 +254,22 @@ class Pseudonyms:
             self._known[name.lower()] = put
 
 
+def _between(places: Sequence[int], first: int, end: int) -> Sequence[int]:
+    return places[bisect_left(places, first) : bisect_left(places, end)]
+
+
+def _merged(telling: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, list[int]]]:
+    """Regions that do not overlap, with the patterns of each."""
+    merged: list[tuple[int, int, list[int]]] = []
+    for start, end, index in sorted(telling):
+        if merged and start <= merged[-1][1]:
+            start, last, indexes = merged.pop()
+            merged.append((start, max(end, last), sorted({*indexes, index})))
+        else:
+            merged.append((start, end, [index]))
+    return merged
+
+
 _MADE = re.compile(rb"h[0-9a-f]{8}|user-[0-9a-f]{8}")
 """a pseudonym, which stays one"""
 
@@ -227,5 +278,5 @@ def _encoded(words: Iterable[str]) -> Iterator[bytes]:
     return (word.encode() for word in words)
 
 
-_ROLES, _TOP_LEVELS, _PLAIN_USERS = (frozenset(_encoded(words)) for words in (ROLES, TOP_LEVELS, USERS))
+_ROLES, _TOP_LEVELS, _PLAIN_USERS = (frozenset(_encoded(words)) for words in (ROLES, TOP_LEVELS, PLAIN_USERS))
 _WELL_KNOWN, _PUBLIC = tuple(_encoded(WELL_KNOWN)), tuple(_encoded(PUBLIC))

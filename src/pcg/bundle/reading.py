@@ -5,12 +5,12 @@ What could not be read is part of the answer; nothing that was there and not und
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pcg.bundle.limits import Budget, LimitReached, Limits
+from pcg.bundle.limits import MEBIBYTE, Budget, LimitReached, Limits
 from pcg.bundle.manifest import is_document
 from pcg.bundle.members import Member, MemberReader, Unread
 from pcg.bundle.text import text_blocks
@@ -18,6 +18,8 @@ from pcg.diagnosis.log_engine import LogVerdict, judge, log_rules
 from pcg.diagnosis.log_files import log_file
 from pcg.diagnosis.log_scan import LogScanner
 from pcg.errors import InvalidInput
+
+_BLOCK = 4 * MEBIBYTE
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def read_logs(
     """
     budget, unread = Budget(limits or Limits()), Unread()
     rules = log_rules()
-    scanner = LogScanner(rules, now)
+    scanner = LogScanner(rules, now, lambda: budget.spend(0))
     reader = MemberReader(path, budget, unread)
     try:
         for member in reader.members():
@@ -56,6 +58,11 @@ def read_logs(
         unread.add(path.name, reached.what, incomplete=True)
     except OSError as error:
         raise _unreadable(path, [error.strerror or str(error)]) from error
+    try:
+        scanner.finish()
+    except LimitReached as reached:
+        if (path.name, reached.what) not in unread.items:
+            unread.add(path.name, reached.what, incomplete=True)
     if not scanner.lines:
         raise _unreadable(
             path, [f"{name}: {reason}" for name, reason in unread.items[:8]] or ["there is no log line in it"]
@@ -70,11 +77,29 @@ def _scan(member: Member, scanner: LogScanner, limits: Limits, unread: Unread) -
 
     file = log_file(member.name, member.modified)
     begun = False
-    for block in text_blocks(member.chunks, limits.line_bytes, tell):
+    for block in _gathered(text_blocks(member.chunks, limits.line_bytes, tell)):
         if not begun:
             scanner.begin(file)
             begun = True
-        scanner.feed(block.first_line, block.data)
+        scanner.feed(block)
+
+
+def _gathered(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Of many lines that are alike the scanner looks at a few of each block, so larger blocks are read faster."""
+    parts, size = list[bytes](), 0
+    try:
+        for block in blocks:
+            parts.append(block)
+            size += len(block)
+            if size >= _BLOCK:
+                yield b"".join(parts)
+                parts, size = list[bytes](), 0
+    except LimitReached:
+        if parts:
+            yield b"".join(parts)  # what was read before it counts
+        raise
+    if parts:
+        yield b"".join(parts)
 
 
 def _unreadable(path: Path, evidence: list[str]) -> InvalidInput:

@@ -82,7 +82,7 @@ def _learn(path: Path, limits: Limits, pseudonyms: Pseudonyms) -> None:
         # A budget of its own: both readings are bounded alike.
         for member in MemberReader(path, Budget(replace(limits)), Unread()).members():
             for block in text_blocks(member.chunks, limits.line_bytes, lambda reason: None):
-                pseudonyms.learn(block.data)
+                pseudonyms.learn(block)
     except LimitReached:
         return  # the second reading ends there too, and tells it
     except OSError as error:

@@ -14,7 +14,7 @@ from pcg.bundle.limits import Limits
 from pcg.bundle.pseudonyms import Pseudonyms
 from pcg.bundle.secret_patterns import HIDDEN, LITERALS, hide_codes, hide_secrets
 from pcg.bundle.text import text_blocks
-from pcg.diagnosis.log_prefilter import Prefilter, quick_prefilter
+from pcg.diagnosis.log_prefilter import Prefilter, lines, quick_prefilter
 
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ENDS = re.compile(rb"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
@@ -42,7 +42,7 @@ class Redactor:
         """One file. `tell` says what was cut or, being no text, left out whole."""
         state = _Hiding()
         for block in text_blocks(chunks, Limits.line_bytes, tell):
-            yield self._block(block.data, state)
+            yield self._block(block, state)
 
     def name(self, name: str) -> str:
         """A file's name: a pod of the control plane is called after its node."""
@@ -51,7 +51,7 @@ class Redactor:
     def _block(self, data: bytes, state: _Hiding) -> bytes:
         done = list[bytes]()
         at = state.through(data, 0, done)
-        for start, end, _ in self._prefilter.lines(data):
+        for start, end, _ in lines(data, self._prefilter.hits(data)):
             if start < at:
                 continue
             done.append(data[at:start])

@@ -1,5 +1,5 @@
 """Bytes of one log file to blocks of whole lines in UTF-8 (or Latin-1 as it stands), bounded. Used by
-`pcg.bundle.reading`.
+`pcg.bundle.reading` and the redactor.
 
 Windows tools write UTF-16 with a mark at the start; it becomes UTF-8. Bytes that are no UTF-8 stay: the line's parser
 decodes with replacement. What is not text at all (a binary journal, a core) is refused by its NUL bytes.
@@ -9,22 +9,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be", codecs.BOM_UTF8: ""}
 _JOURNAL = b"LPKSHHRH"
 
 
-@dataclass(frozen=True)
-class Block:
-    first_line: int
-    """number of its first line, from 1"""
-    data: bytes
-    """whole lines, each ended by a newline but perhaps the last of the file"""
-
-
-def text_blocks(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]) -> Iterator[Block]:
-    """`tell` says what was cut or refused. A line longer than `line_bytes` keeps its beginning."""
+def text_blocks(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]) -> Iterator[bytes]:
+    """Whole lines, each ended by a newline but perhaps the last of the file. `tell` says what was cut or refused. A
+    line longer than `line_bytes` keeps its beginning."""
     head = b""
     for chunk in chunks:
         head += chunk
@@ -41,27 +33,27 @@ def text_blocks(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], 
     yield from _lines(_decoded(_joined(head[len(mark) :], chunks), encoding), line_bytes, tell)
 
 
-def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]) -> Iterator[Block]:
-    number, rest, skipping, cut = 1, b"", False, 0
+def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]) -> Iterator[bytes]:
+    rest, skipping, cut = b"", False, 0
     for chunk in chunks:
         if skipping:  # within a line whose beginning was kept
             end = chunk.find(b"\n")
             if end < 0:
                 continue
             chunk, skipping = chunk[end:], False
-        data = rest + chunk
-        end = data.rfind(b"\n") + 1
-        whole, rest = data[:end], data[end:]
+        end = chunk.rfind(b"\n") + 1
+        # Nearly all of a log's bytes pass here: they are copied once.
+        whole = b"".join((rest, memoryview(chunk)[:end])) if end else b""
+        rest = chunk[end:] if end else rest + chunk
         if len(rest) > line_bytes:
             rest, skipping, cut = rest[:line_bytes], True, cut + 1
         if whole:
             if len(whole) > line_bytes:
                 whole, more = _cut_long(whole, line_bytes)
                 cut += more
-            yield Block(number, whole)
-            number += whole.count(b"\n")
+            yield whole
     if rest:
-        yield Block(number, rest)
+        yield rest
     if cut:
         tell(f"{cut} lines longer than {line_bytes // 1024} KiB were cut there")
 

@@ -6,7 +6,6 @@ beside the bundle, so that neither members nor bundles are ever held in memory. 
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import secrets
@@ -16,15 +15,19 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pcg
 from pcg.bundle.limits import MEBIBYTE, LimitReached
 from pcg.bundle.manifest import MOST_ITEMS, NAME, Item, Manifest, short
+from pcg.bundle.packed_tar import PackedTar
 from pcg.bundle.redaction import Redactor
 from pcg.errors import Conflict, ResourcesMissing, SetupMissing
 
 _IN_MEMORY = 256 * 1024
 """of a member; a larger one waits on disk"""
+_SMALLEST = 1024
+"""packed; less room is none"""
 
 
 class BundleWriter:
@@ -56,8 +59,7 @@ class BundleWriter:
         except OSError as error:
             raise _unwritable(path, error) from error
         self._file = os.fdopen(descriptor, "w+b")
-        self._gzip = gzip.GzipFile("", "wb", 6, self._file, mtime=int(now.timestamp()))
-        self._tar = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        self._tar = PackedTar(self._file, int(now.timestamp()))
 
     def skip(self, name: str, source: str, reason: str) -> None:
         self._list(
@@ -82,7 +84,7 @@ class BundleWriter:
         began, told = self._monotonic(), list[str]()
         shown = self._free_name(self._redactor.name(name))
         most = min(self.left, most if most is not None else self.left)
-        if most <= 0 or self._file.tell() >= self._most_packed:
+        if most <= 0 or self._tar.size >= self._most_packed:
             self.skip(name, source, "the bundle is full")
             raise LimitReached("the bundle is full")
         try:
@@ -110,12 +112,13 @@ class BundleWriter:
                     if reached is not None:
                         raise reached
                     return
-                waiting.seek(0)
                 member = tarfile.TarInfo(shown)
                 member.size, member.mode = size, 0o600
                 member.mtime = int(min(max(modified, 0), 1 << 33))
-                self._tar.addfile(member, waiting)
-                self._tar.members.clear()  # type: ignore[attr-defined]
+                self._pack(member, cast(BinaryIO, waiting))
+                if member.size < size:
+                    size, reached = member.size, LimitReached("the bundle is full")
+                    missing.append("the bundle is full; the rest is not in")
         except OSError as error:
             raise _unwritable(self.path, error) from error
         self.left -= size
@@ -145,9 +148,8 @@ class BundleWriter:
         member = tarfile.TarInfo(NAME)
         member.size, member.mode, member.mtime = len(text), 0o600, int(self._now.timestamp())
         try:
-            self._tar.addfile(member, io.BytesIO(text))
+            self._tar.add(member, io.BytesIO(text))
             self._tar.close()
-            self._gzip.close()
             self._file.flush()
             os.fsync(self._file.fileno())
             # A link, unlike a rename, never takes the place of a file that is there.
@@ -161,6 +163,19 @@ class BundleWriter:
         except OSError as error:
             raise _unwritable(self.path, error) from error
         return manifest
+
+    def _pack(self, member: tarfile.TarInfo, content: BinaryIO) -> None:
+        """Cuts the member where the file would grow beyond what it may have; to nothing, when there is no room."""
+        before = self._tar.size
+        while True:
+            content.seek(0)
+            self._tar.add(member, content)
+            used, room = self._tar.size - before, self._most_packed - before
+            if used <= room or not member.size:
+                return
+            self._tar.take_back(before)
+            # Nobody knows how much of it fits; a tenth less than by the ratio of the whole does, nearly always.
+            member.size = int(member.size * room / used * 0.9) if room > _SMALLEST else 0
 
     def close(self) -> None:
         self._file.close()

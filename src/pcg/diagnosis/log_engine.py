@@ -14,7 +14,8 @@ from datetime import datetime
 from pcg.diagnosis.engine import all_scenarios
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_rules import Cause, LogRules, Signature
-from pcg.diagnosis.log_scan import Hit, LogScanner, Tally, since
+from pcg.diagnosis.log_scan import LogScanner
+from pcg.diagnosis.log_tallies import Hit, Tally, since
 from pcg.model.records import Evidence, Finding
 from pcg.model.states import Severity
 

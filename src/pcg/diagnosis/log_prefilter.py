@@ -2,40 +2,71 @@
 
 `Prefilter` is the whole interface: another engine may take its place without a verdict changing. The one that looks for
 literals of which every match contains one has no time of preparation, so logs begin with it; where there are many of
-them, Hyperscan goes on with whole patterns.
+them, Hyperscan goes on with more than literals (`log_expressions`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
-from re import _constants as constants  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any, Protocol
+from typing import Protocol
 
-_SHORTEST = 3
-_COMMON_WORDS = """
-    with get ing out api add in from bytes full port pcg bootstrap cloud-init 101 100 200 400 401 403 404 407 two
-    http https connect connected connection connecting to network response lease fault node container running
-    ready read status started starting finished client service console session configuration config gateway
-    machine address image pod volume request successfully registered register synced update clock time source
-    server kubelet ip pool cluster folder device system kernel unit secret token user name file state version
-    module done disk memory manifest link template sync expected task down download release start create created
-    data certificate authority no
-"""
-_COMMON = frozenset(_COMMON_WORDS.split())
-"""words that logs are full of: a pattern that has another literal is looked for by that one"""
-_MOST_WAYS = 1000
+from pcg.diagnosis.log_literals import literals_of
+
+
+class TooMany(Exception):
+    """A block is full of hits, which would take much memory: ask for it in pieces."""
 
 
 class Prefilter(Protocol):
     """Made of patterns, which it tells by their indexes."""
 
-    def lines(self, block: bytes) -> Iterator[tuple[int, int, set[int]]]:
-        """Start and end of each line that may match, in order, each once, with all patterns that may or more."""
+    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
+        """For each line and each pattern that may match it, at least one place within that line, and the pattern's
+        index; in order. It may be asked by several threads at once.
+
+        Raises TooMany where they are more than `most`."""
         ...
+
+
+def lines(block: bytes, hits: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, set[int]]]:
+    """Start and end of each line that is hit, in order, and all that hits it."""
+    start = end = -1
+    within = set[int]()
+    for place, index in hits:
+        if place > end:
+            if within:
+                yield start, end, within
+            start, end = line_at(block, place)
+            within = set()
+        within.add(index)
+    if within:
+        yield start, end, within
+
+
+def lines_back(
+    block: bytes, hits: Sequence[tuple[int, int]], passed: Container[int] = ()
+) -> Iterator[tuple[int, int, set[int]]]:
+    """As `lines`, from the last to the first, without those that only `passed` hit, which may grow meanwhile."""
+    left = len(hits)
+    while left:
+        place, index = hits[left - 1]
+        if index in passed:
+            left -= 1
+            continue
+        start, end = line_at(block, place)
+        first, last = bisect_left(hits, (start,), 0, left), bisect_left(hits, (end + 1,), left)
+        yield start, end, {index for _, index in hits[first:last]}
+        left = first
+
+
+def line_at(block: bytes, place: int) -> tuple[int, int]:
+    """Start and end of the line; a newline is of the line that it ends."""
+    end = block.find(b"\n", place)
+    return block.rfind(b"\n", 0, place) + 1, end if end >= 0 else len(block)
 
 
 @cache
@@ -52,7 +83,7 @@ def quick_prefilter(patterns: tuple[str, ...], literals: tuple[str, ...] = ()) -
 
 @cache
 def thorough_prefilter(patterns: tuple[str, ...]) -> Prefilter | None:
-    """One that takes a second to make, and is many times faster then; None where there is none."""
+    """One that takes some tenths of a second to make, and is many times faster then; None where there is none."""
     if find_spec("hyperscan") is None:
         return None
     from pcg.diagnosis.log_hyperscan import HyperscanPatterns
@@ -98,74 +129,22 @@ class LiteralPrefilter:
         self._at_each_place = re.compile(b"(?=(" + trie + b"))")
         self._longer = {one: [other for other in encoded if one in other] for one in shortest}
 
-    def lines(self, block: bytes) -> Iterator[tuple[int, int, set[int]]]:
+    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
         low, search, at = block.lower(), self._expression.search, 0
-        while found := search(low, at):
-            start = low.rfind(b"\n", 0, found.start()) + 1
-            end = low.find(b"\n", found.start())
-            if end < 0:
-                end = len(low)
+        found = list[tuple[int, int]]()
+        while match := search(low, at):
+            start, end = line_at(low, match.start())
             line = low[start:end]
-            if patterns := self._index.patterns(self._within(line), line):
-                yield start, end, patterns
+            found += [(start, index) for index in self._index.patterns(self._within(line), line)]
             at = end + 1
+            if most is not None and len(found) > most:
+                raise TooMany
+        return found
 
     def _within(self, line: bytes) -> set[bytes]:
         # No literal of the trie contains another, so at each place at most one begins.
         begun = set(self._at_each_place.findall(line))
         return {literal for one in begun for literal in self._longer[one] if literal in line}
-
-
-@cache
-def alternatives(pattern: str) -> tuple[frozenset[str], ...]:
-    """Sets of lower-case literals: every match of the pattern contains all literals of at least one set.
-
-    Raises ValueError for a pattern with a way to match that contains none: it would have to be tried on every line.
-    """
-    found = tuple(dict.fromkeys(_ways(parser.parse(pattern, re.IGNORECASE))))
-    if not all(found):
-        raise ValueError(f"no literal stands in every match of {pattern!r}")
-    return found
-
-
-@cache
-def literals_of(pattern: str) -> tuple[tuple[bytes, tuple[bytes, ...]], ...]:
-    """For each of the alternatives, the literal by which to look for it, and the others."""
-    chosen = [(max(sorted(way), key=_telling), way) for way in alternatives(pattern)]
-    return tuple((first.encode(), tuple(one.encode() for one in sorted(way - {first}))) for first, way in chosen)
-
-
-def _ways(sequence: Any) -> list[frozenset[str]]:
-    """One set for each way through the branches of a parsed sequence; branches beyond a bound require nothing."""
-    ways: list[frozenset[str]] = [frozenset()]
-    run = ""
-    for operation, argument in [*sequence, (None, None)]:
-        if operation is constants.LITERAL and argument < 128:
-            run += chr(argument).lower()
-            continue
-        if len(run) >= _SHORTEST:
-            ways = [way | {run} for way in ways]
-        run = ""
-        inner = _ways_within(operation, argument)
-        if len(ways) * len(inner) <= _MOST_WAYS:
-            ways = [one | other for one in ways for other in inner]
-    return ways
-
-
-def _ways_within(operation: Any, argument: Any) -> list[frozenset[str]]:
-    if operation is constants.SUBPATTERN:
-        return _ways(argument[3])
-    if operation in (constants.MAX_REPEAT, constants.MIN_REPEAT) and argument[0] >= 1:
-        return _ways(argument[2])
-    if operation is constants.BRANCH:
-        return [way for branch in argument[1] for way in _ways(branch)]
-    return [frozenset()]
-
-
-def _telling(literal: str) -> int:
-    """The longer the better, unless each of its words is common."""
-    common = all(word in _COMMON for word in literal.split())
-    return len(literal) - (100 if common else 60 if len(literal) < 5 else 0)
 
 
 def _trie_expression(literals: Sequence[bytes]) -> bytes:

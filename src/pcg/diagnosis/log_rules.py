@@ -53,12 +53,9 @@ class Signature:
     def excluded(self) -> re.Pattern[str] | None:
         return re.compile(self.unless, re.IGNORECASE | re.ASCII) if self.unless else None
 
-    def matches(self, line: LogLine) -> re.Match[str] | None:
-        if line.kind not in self.kinds or not (found := self.compiled.search(line.message)):
-            return None
-        if (self.excluded and self.excluded.search(line.message)) or not self.where(line):
-            return None
-        return found
+    def accepts(self, line: LogLine) -> bool:
+        """A line in which the pattern was found."""
+        return not (self.excluded and self.excluded.search(line.message)) and self.where(line)
 
 
 @dataclass(frozen=True)

@@ -5,63 +5,40 @@
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import LogFile
 from pcg.diagnosis.log_lines import LogLine, parse_line
-from pcg.diagnosis.log_prefilter import quick_prefilter, thorough_prefilter
+from pcg.diagnosis.log_prefilter import Prefilter, TooMany, lines_back, quick_prefilter, thorough_prefilter
 from pcg.diagnosis.log_rules import LogRules, Signature, Where, anywhere
+from pcg.diagnosis.log_tallies import KEPT, Hit, Tally
 
-_KEEP = 4
 _MOST_KEYS = 20_000
 _MOST_FIELD = 256
-_MUCH = 2 << 20
-"""bytes, after which it pays to make the thorough prefilter"""
+_MUCH = 4 << 20
+"""bytes, after which it may pay to make the thorough prefilter"""
 _BACK = 4096
 """bytes of a block that are looked through for the time of a line that has none"""
+_PIECE = 1 << 16
+"""of a block whose lines are counted once"""
+_SMALL = 1 << 17
+"""of a block that may be full of hits"""
+_MOST_HITS = 10_000
+"""of a larger one"""
+_THREADS = 2
+"""that search ahead, while blocks are read, unpacked and judged"""
+_AHEAD = 4
+"""blocks"""
 
 Role = tuple[str, str, str]
 """what a hit speaks for: (scenario, cause, sign | cure), (scenario, "", open) or ("", milestone, milestone)"""
-
-
-@dataclass(frozen=True)
-class Hit:
-    line: LogLine
-    when: datetime | None
-    """the line's own time, else that of the last line before it that had one"""
-    fields: Mapping[str, str]
-    """the pattern's named groups"""
-
-    def before(self, other: Hit) -> bool:
-        """Surely earlier. Where nothing tells the order, it is not."""
-        mine, others = self.line, other.line
-        if mine.file.stream == others.file.stream:
-            return (-mine.file.age, mine.number) < (-others.file.age, others.number)
-        return self.when is not None and other.when is not None and self.when < other.when
-
-
-@dataclass
-class Tally:
-    """The first and the last few of many hits."""
-
-    count: int = 0
-    first: list[Hit] = field(default_factory=list)
-    last: deque[Hit] = field(default_factory=lambda: deque(maxlen=_KEEP))
-
-    def add(self, hit: Hit) -> None:
-        self.count += 1
-        if len(self.first) < _KEEP:
-            self.first.append(hit)
-        else:
-            self.last.append(hit)
-
-    @property
-    def hits(self) -> list[Hit]:
-        return [*self.first, *self.last]
 
 
 @dataclass(frozen=True)
@@ -73,10 +50,33 @@ class _Use:
     speakers: Where = anywhere
 
 
-class LogScanner:
-    """`begin` a file, `feed` its blocks in order; then look at `tallies`."""
+@dataclass(frozen=True)
+class _Block:
+    file: LogFile
+    first_line: int
+    data: bytes
+    newlines: list[int]
+    """in each _PIECE of the data"""
+    hits: Callable[[], list[tuple[int, int]]]
+    """of the prefilter, which may be at it still"""
 
-    def __init__(self, rules: Mapping[str, LogRules], now: datetime) -> None:
+
+@dataclass(frozen=True)
+class _Found:
+    """A line, and the uses that it is for."""
+
+    line: LogLine
+    start: int
+    end: int
+    matches: list[tuple[int, re.Match[str]]]
+
+
+class LogScanner:
+    """`begin` a file, `feed` its blocks in order, `finish`; then look at `tallies`. `check` raises what ends it early:
+    a block that is full of hits takes its time."""
+
+    def __init__(self, rules: Mapping[str, LogRules], now: datetime, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self.tallies: dict[tuple[Role, int, str, str], Tally] = {}
         """by role, signature, stream and target"""
         self.files: list[LogFile] = []
@@ -89,82 +89,177 @@ class LogScanner:
             self._by_pattern.setdefault(use.signature.pattern, []).append(index)
         self._of = list(self._by_pattern.values())
         """the uses of each of the prefilter's patterns"""
-        self._prefilter = quick_prefilter(tuple(self._by_pattern))
+        self._quick = quick_prefilter(tuple(self._by_pattern))
+        self._thorough: Future[Prefilter | None] | None = None
+        """in the making at first"""
+        self._threads = ThreadPoolExecutor(_THREADS, "logs")
+        self._waiting = deque[_Block]()
         self._bytes = 0
+        self._fed: LogFile | None = None
+        self._next_line = 1
         self._file: LogFile | None = None
         self._last_time: datetime | None = None
+        self._here: dict[int, list[tuple[bytes, int]]] = {}
+        self._full: dict[str, set[int]] = {}
+        """of each stream: uses of which only the last hits matter yet"""
 
     def begin(self, file: LogFile) -> None:
-        self._file = file
-        self._last_time = None
+        self._fed, self._next_line = file, 1
         self.files.append(file)
 
-    def feed(self, first_line: int, data: bytes) -> None:
-        """`data` is whole lines, the first of which has the number `first_line`."""
-        assert self._file is not None
-        if self._bytes < _MUCH <= self._bytes + len(data):
-            self._prefilter = thorough_prefilter(tuple(self._by_pattern)) or self._prefilter
+    def feed(self, data: bytes) -> None:
+        """`data` is whole lines, those that come next in the file."""
+        assert self._fed is not None
         self._bytes += len(data)
-        counted, number = 0, first_line
-        for start, end, patterns in self._prefilter.lines(data):
-            indexes = self._speaking(data[start:end].lower(), patterns)
-            if indexes:
-                number += data.count(b"\n", counted, start)
-                counted = start
-                self._look(data, start, end, number, indexes)
-        self.lines += data.count(b"\n") + (not data.endswith(b"\n"))
+        if self._bytes >= _MUCH and self._thorough is None:
+            self._thorough = self._threads.submit(thorough_prefilter, tuple(self._by_pattern))
+        large = self._thorough is not None
+        for piece in [data] if large else _pieces(data):
+            work = self._threads.submit(self._search, piece, _MOST_HITS) if large else None
+            hits = work.result if work else partial(self._quick.hits, piece)
+            block = _block(self._fed, self._next_line, piece, hits)
+            self._waiting.append(block)
+            self._next_line += sum(block.newlines)
+            self.lines += sum(block.newlines)
+        self.lines += not data.endswith(b"\n")
+        while len(self._waiting) > _AHEAD:
+            self._check()
+            self._judge(self._waiting.popleft())
+
+    def finish(self) -> None:
+        while self._waiting:
+            self._judge(self._waiting.popleft())
+        self._threads.shutdown()
+
+    def _search(self, data: bytes, most: int | None = None) -> list[tuple[int, int]]:
+        """In a thread: it waits for the prefilter that another one makes."""
+        assert self._thorough is not None
+        return (self._thorough.result() or self._quick).hits(data, most)
+
+    def _judge(self, block: _Block) -> None:
+        """Of a use that had its fill, only as many of the last lines are looked at as are kept: much that is alike
+        costs little. It is as if all were looked at, since each count ends at COUNTED."""
+        if self._file is not block.file:
+            self._file, self._last_time, self._here = block.file, None, {}
+        try:
+            hits = block.hits()
+        except TooMany:
+            for piece in _in_pieces(block, self._search):
+                self._check()
+                self._judge(piece)
+            return
+        full = self._full.setdefault(block.file.stream, set())
+        filled = {pattern for pattern in {index for _, index in hits} if full.issuperset(self._of[pattern])}
+        passed = set[int]()
+        seen = Counter[int]()
+        found = list[_Found]()
+        for one in self._look_back(block, hits, passed):
+            found.append(one)
+            seen.update(use for use, _ in one.matches)
+            passed.update(pattern for pattern in filled if all(seen[use] >= KEPT for use in self._of[pattern]))
+        known = 0
+        for one in reversed(found):
+            if (time := self._time_of(one, block)) is None:
+                # The time of the line before that matched: what was passed over counts too.
+                between = hits[bisect_left(hits, (known,)) : bisect_left(hits, (one.start,))]
+                times = (self._time_of(earlier, block) for earlier in self._look_back(block, between))
+                time = next((time for time in times if time), None)
+            self._last_time, known = time or self._last_time, one.end + 1
+            for use, match in one.matches:
+                fields = {name: text[:_MOST_FIELD] for name, text in match.groupdict().items() if text}
+                self._keep(use, Hit(one.line, self._last_time, fields))
+
+    def _look_back(
+        self, block: _Block, hits: Sequence[tuple[int, int]], passed: Container[int] = ()
+    ) -> Iterator[_Found]:
+        """The lines that match, from the last."""
+        data = block.data
+        for start, end, patterns in lines_back(data, hits, passed):
+            if uses := self._speaking(data[start:end].lower(), patterns):
+                number = block.first_line + sum(block.newlines[: start // _PIECE])
+                number += data.count(b"\n", start // _PIECE * _PIECE, start)
+                line = parse_line(data[start:end], number, block.file, self._now)
+                if matches := self._matches(line, uses):
+                    yield _Found(line, start, end, matches)
 
     def _speaking(self, low: bytes, patterns: set[int]) -> list[int]:
         """The uses that the line may be for, in order: those whose word it, or its file's name, mentions."""
-        assert self._file is not None
-        return sorted(
-            index
-            for pattern in patterns
-            for index in self._of[pattern]
-            if not (word := self.uses[index].signature.mentions)
-            or word.encode() in low
-            or word in self._file.name.lower()
-        )
+        return sorted(index for pattern in patterns for word, index in self._words(pattern) if word in low)
 
-    def _look(self, data: bytes, start: int, end: int, number: int, indexes: list[int]) -> None:
+    def _words(self, pattern: int) -> list[tuple[bytes, int]]:
+        """Each use of the pattern in this file, with the word that a line for it must mention."""
         assert self._file is not None
-        line = parse_line(data[start:end], number, self._file, self._now)
-        when: datetime | None = None
+        if pattern not in self._here:
+            name = self._file.name.lower()
+            words = [(self.uses[index].signature.mentions, index) for index in self._of[pattern]]
+            self._here[pattern] = [(b"" if word in name else word.encode(), index) for word, index in words]
+        return self._here[pattern]
+
+    def _matches(self, line: LogLine, indexes: list[int]) -> list[tuple[int, re.Match[str]]]:
         claimed = set[str]()
-        answers: dict[int, re.Match[str] | None] = {}  # several causes are cured by the same signature
+        # Several causes have the same pattern, or are cured by the same signature.
+        searched: dict[str, re.Match[str] | None] = {}
+        accepted: dict[int, bool] = {}
+        matches = []
         for index in indexes:
-            use = self.uses[index]
+            use, signature = self.uses[index], self.uses[index].signature
             scenario, _, what = use.role
-            if what == "sign" and scenario in claimed:
-                continue  # the scenario's earlier cause explains the line
-            if id(use.signature) not in answers:
-                answers[id(use.signature)] = use.signature.matches(line)
-            if (found := answers[id(use.signature)]) is None or not use.speakers(line):
+            if line.kind not in signature.kinds or (what == "sign" and scenario in claimed):
+                continue  # of a line that an earlier cause of the scenario explains
+            if signature.pattern not in searched:
+                searched[signature.pattern] = signature.compiled.search(line.message)
+            if (found := searched[signature.pattern]) is None:
+                continue
+            if id(signature) not in accepted:
+                accepted[id(signature)] = signature.accepts(line)
+            if not accepted[id(signature)] or not use.speakers(line):
                 continue
             if what == "sign":
                 claimed.add(scenario)
-            when = when or self._time_of(line, data, start)
-            fields = {name: text[:_MOST_FIELD] for name, text in found.groupdict().items() if text}
-            self._keep(use, Hit(line, when, fields))
+            matches.append((index, found))
+        return matches
 
-    def _time_of(self, line: LogLine, data: bytes, start: int) -> datetime | None:
-        """Its own, or that of the line before it that has one. Only of lines that match, so that it does not depend on
-        which others the prefilter happened to let through."""
-        assert self._file is not None
-        time = line.time
-        before = data[max(0, start - _BACK) : start].splitlines() if time is None else []
-        for earlier in reversed(before):
-            if (time := parse_line(earlier, 0, self._file, self._now).time) is not None:
-                break
-        self._last_time = time or self._last_time
-        return self._last_time
+    def _time_of(self, found: _Found, block: _Block) -> datetime | None:
+        """Its own, or that of the line before it that has one."""
+        if (time := found.line.time) is not None:
+            return time
+        for earlier in reversed(block.data[max(0, found.start - _BACK) : found.start].splitlines()):
+            if (time := parse_line(earlier, 0, block.file, self._now).time) is not None:
+                return time
+        return None
 
-    def _keep(self, use: _Use, hit: Hit) -> None:
+    def _keep(self, index: int, hit: Hit) -> None:
+        use = self.uses[index]
         target = hit.fields.get("target", "") if len(self.tallies) < _MOST_KEYS else ""
         key = (use.role, use.number, hit.line.file.stream, target)
         if key not in self.tallies and len(self.tallies) >= 2 * _MOST_KEYS:
             return
-        self.tallies.setdefault(key, Tally()).add(hit)
+        tally = self.tallies.setdefault(key, Tally())
+        tally.add(hit)
+        if tally.full and "target" not in use.signature.compiled.groupindex:
+            self._full[hit.line.file.stream].add(index)
+
+
+def _block(file: LogFile, first_line: int, data: bytes, hits: Callable[[], list[tuple[int, int]]]) -> _Block:
+    newlines = [data.count(b"\n", at, at + _PIECE) for at in range(0, len(data), _PIECE)]
+    return _Block(file, first_line, data, newlines, hits)
+
+
+def _in_pieces(block: _Block, search: Callable[[bytes], list[tuple[int, int]]]) -> Iterator[_Block]:
+    number = block.first_line
+    for data in _pieces(block.data):
+        piece = _block(block.file, number, data, partial(search, data))
+        number += sum(piece.newlines)
+        yield piece
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Whole lines, less than _SMALL of them at once."""
+    at = 0
+    while at < len(data):
+        end = data.rfind(b"\n", at, at + _SMALL) + 1 or data.find(b"\n", at) + 1 or len(data)
+        yield data[at:end]
+        at = end
 
 
 def _uses(rules: Mapping[str, LogRules]) -> Iterator[_Use]:
@@ -182,16 +277,3 @@ def _uses(rules: Mapping[str, LogRules]) -> Iterator[_Use]:
 def _of(role: Role, signatures: Iterable[Signature], speakers: Where = anywhere) -> Iterator[_Use]:
     for number, signature in enumerate(signatures):
         yield _Use(role, signature, number, speakers)
-
-
-def since(hits: Iterable[Hit], now: datetime) -> datetime:
-    """The earliest time that is known; else when a file was last changed; else now."""
-    hits = list(hits)
-    times = [hit.when for hit in hits if hit.when]
-    if times:
-        return min(times)
-    try:
-        changed = [datetime.fromtimestamp(hit.line.file.modified, UTC) for hit in hits if hit.line.file.modified > 0]
-    except (ValueError, OverflowError, OSError):
-        changed = []
-    return min(changed, default=now)

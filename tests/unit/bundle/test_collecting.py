@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import stat
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -177,3 +178,21 @@ def test_the_command(tmp_path: Path) -> None:
     assert "send it to help@example.com" in told.stderr
     assert "fileserver.acme.test" in json.loads((tmp_path / "map").read_text())
     assert stat.S_IMODE((tmp_path / "map").stat().st_mode) == 0o600
+
+
+def test_a_file_of_logs_is_never_larger_than_it_may_be(root: Path, tmp_path: Path) -> None:
+    """What packs badly too: the file that does not fit is cut, and what comes after it is told."""
+    noise = "\n".join(os.urandom(40).hex() for _ in range(20_000)).encode()
+    for name in ("cloud-init-output.log", "kern.log", "syslog"):
+        (root / "var/log" / name).write_bytes(noise)
+    found = made(root, tmp_path, limits=BundleLimits(packed_bytes=1_500_000))
+    assert 1_200_000 < found.size < 1_550_000
+    listed = subprocess.run(["tar", "tzf", found.path], check=True, capture_output=True, text=True).stdout.split()
+    packed = contents(found)
+    assert sorted(listed) == sorted(packed)
+    assert packed["var/log/cloud-init-output.log"] == noise
+    assert noise.startswith(packed["var/log/kern.log"]) and "var/log/syslog" not in packed
+    items = {item.name: item for item in found.manifest.items}
+    assert "the bundle is full" in items["var/log/kern.log"].truncated
+    assert items["var/log/kern.log"].bytes == len(packed["var/log/kern.log"])
+    assert items["(the rest)"].skipped == "the bundle is full"

@@ -285,3 +285,13 @@ def test_exit_codes(
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         read_logs(tmp_path / "missing", NOW)
+
+
+def test_a_file_full_of_what_is_looked_for_ends_in_time(tmp_path: Path) -> None:
+    """Blocks that wait to be judged are dropped when the time is over, not judged for minutes."""
+    file = tmp_path / "syslog"
+    file.write_bytes(b"407\n" * (6 << 20))
+    began = time.monotonic()
+    reading = read_logs(file, NOW, Limits(seconds=2.0))
+    assert [reason for _, reason in reading.unread] == ["reading took longer than 2 s; the rest is not read"]
+    assert time.monotonic() - began < 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from log_cases import FOLDER, NOW, LogCase, log_cases, read_case, with_table
+from pcg.bundle.text import text_blocks
 from pcg.cli.drilling.table import all_drills
 from pcg.diagnosis import log_scan
 from pcg.diagnosis.describe import scenarios_page
@@ -21,14 +22,16 @@ from pcg.diagnosis.engine import all_scenarios
 from pcg.diagnosis.log_engine import log_rules
 from pcg.diagnosis.log_files import log_file
 from pcg.diagnosis.log_lines import parse_line
+from pcg.diagnosis.log_literals import alternatives
 from pcg.diagnosis.log_prefilter import (
     LiteralPrefilter,
     Prefilter,
-    alternatives,
+    lines,
     quick_prefilter,
     thorough_prefilter,
 )
 from pcg.diagnosis.log_scan import LogScanner
+from pcg.diagnosis.log_tallies import COUNTED, KEPT
 
 CASES = log_cases()
 DOCS = Path(__file__).parents[3] / "docs"
@@ -139,14 +142,17 @@ def test_no_prefilter_leaves_out_a_pattern_that_matches(make: Callable[[tuple[st
     if prefilter is None:
         pytest.skip("Hyperscan has no package for this machine")
     compiled = [re.compile(pattern, re.IGNORECASE | re.ASCII) for pattern in PATTERNS]
-    lines = sorted({line for case in CASES for text in case.files.values() for line in text.splitlines()})
+    logged = sorted({line for case in CASES for text in case.files.values() for line in text.splitlines()})
+    # What `re` counts in characters is told from bytes too.
+    logged += [line.replace(" ", " \u20ac", at) for at, line in enumerate(logged)]
+    logged += [line.replace(". ", ".\u00e4\u00df ").replace("=", "\u00e4=") for line in logged]
     # Once line by line, once all in one block: neither may change what is found in a line.
-    block = "\n".join(lines).encode()
-    together = {block[start:end]: patterns for start, end, patterns in prefilter.lines(block)}
+    block = "\n".join(logged).encode()
+    together = {block[start:end]: patterns for start, end, patterns in lines(block, prefilter.hits(block))}
     checked = 0
-    for line in lines:
+    for line in logged:
         raw = line.encode()
-        alone = next((patterns for _, _, patterns in prefilter.lines(raw)), set())
+        alone = next((patterns for _, _, patterns in lines(raw, prefilter.hits(raw))), set())
         for index, pattern in enumerate(compiled):
             if pattern.search(_message(line)):
                 assert index in alone, (PATTERNS[index], line)
@@ -164,30 +170,77 @@ def test_no_prefilter_leaves_out_a_pattern_that_matches(make: Callable[[tuple[st
         (r"foo.{0,2}bar", "foo\u00e4\u00e4bar"),  # counted in characters
         (r"(?P<one>foo)y|(?P<one_more>foo)z", "FOOZ"),
         (r"foo(?! bar)", "foo"),
+        (r"foo.bar", "foo\u00e4bar"),
+        (r"foo[^x]bar|foo\Wbar", "foo\u20acbar"),
+        (r"foo[^x]{2}bar", "foo\u20ac\U0001f600bar"),
+        (r"(?:foo|a).{0,20}(?:bar|b)(?:c.*)?$", "a \u20acB"),
+        (r"foo:.{0,9}\b407\b", "foo:407"),
+        (r"foo.{0,9}\b407\b", "x407 foo x407 407"),
+        (r"\b407\b|of no interest", "2026-01-02T15:04:05Z 407"),
+        (r"(?:ab|cd).{0,9}\b50[03]\b.{0,9}(?:ef|gh)", "ab 503 ef"),
+        (r"\d{3,}foo+", "123foo"),
+        (r"(?:foo\s+){2}x", "foo foo  x"),
     ],
 )
 def test_what_a_scan_of_the_whole_line_cannot_tell_may_match(pattern: str, line: str) -> None:
     thorough = thorough_prefilter(("something else", pattern))
     assert thorough is not None
-    assert [patterns for _, _, patterns in thorough.lines(line.encode())] == [{1}]
+    assert [patterns for _, _, patterns in lines(line.encode(), thorough.hits(line.encode()))] == [{1}]
 
 
 def test_much_is_judged_as_little_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    block = b"".join(text.encode() for case in CASES for text in case.files.values())
+    texts = [text.encode() for case in CASES for text in case.files.values()]
     tallies = []
-    for much in (0, 1 << 40):
+    for much in (1, 1 << 40):
         monkeypatch.setattr(log_scan, "_MUCH", much)
         scanner = LogScanner(log_rules(), NOW)
         scanner.begin(log_file("var/log/syslog"))
-        scanner.feed(1, block)
+        scanner.feed(b"of no interest\n")
+        for text in texts:
+            scanner.feed(text)
+        scanner.finish()
         tallies.append(scanner.tallies)
     assert tallies[0] == tallies[1]
+
+
+@pytest.mark.parametrize("much", [1, 1 << 40])
+@pytest.mark.parametrize(("size", "most"), [(1 << 10, 10_000), (1 << 14, 10_000), (1 << 30, 10_000), (1 << 30, 9)])
+def test_of_much_that_is_alike_the_last_lines_count(
+    monkeypatch: pytest.MonkeyPatch, much: int, size: int, most: int
+) -> None:
+    """As if each line had been looked at: blocks of one line each leave nothing out."""
+    lines = [line for case in CASES[::9] for text in case.files.values() for line in text.splitlines()] * 12
+    data = "\n".join(f"{line}\nof no interest" for line in lines).encode()
+
+    def scanned(blocks: Iterable[bytes]) -> dict[object, tuple[int, list[tuple[int, datetime | None]]]]:
+        scanner = LogScanner(log_rules(), NOW)
+        scanner.begin(log_file("var/log/syslog"))
+        for block in blocks:
+            scanner.feed(block)
+        scanner.finish()
+        assert scanner.lines == 2 * len(lines)
+        return {
+            key: (tally.count, [(hit.line.number, hit.line.time) for hit in tally.hits])
+            for key, tally in scanner.tallies.items()
+        }
+
+    monkeypatch.setattr(log_scan, "_MUCH", much)
+    monkeypatch.setattr(log_scan, "_MOST_HITS", most)
+    monkeypatch.setattr(log_scan, "_SMALL", 1 << 14)
+    assert scanned(text_blocks(iter([data[at : at + size] for at in range(0, len(data), size)]), 1 << 16, print)) == (
+        scanned(data.splitlines(keepends=True))
+    )
+
+
+def test_no_signature_asks_for_more_than_are_counted() -> None:
+    assert max(use.signature.at_least for use in LogScanner(log_rules(), NOW).uses) <= COUNTED - 2 * KEPT
 
 
 def test_a_line_without_a_time_has_that_of_the_line_before_it() -> None:
     scanner = LogScanner(log_rules(), NOW)
     scanner.begin(log_file("var/log/cloud-init-output.log"))
-    scanner.feed(1, b"2026-02-03 07:00:00,000 - util.py[DEBUG]: of no interest\n  indented\nNo DHCPOFFERS received.\n")
+    scanner.feed(b"2026-02-03 07:00:00,000 - util.py[DEBUG]: of no interest\n  indented\nNo DHCPOFFERS received.\n")
+    scanner.finish()
     times = {hit.when for tally in scanner.tallies.values() for hit in tally.hits}
     assert times == {datetime(2026, 2, 3, 7, tzinfo=UTC)}
 
@@ -215,7 +268,7 @@ def test_every_prefilter_finds_the_same_lines_and_literals(pieces: list[str]) ->
         expected += [(at, at + len(line), within)] if within else []
         at += len(line) + 1
     for prefilter in _of_literals():
-        assert list(prefilter.lines(block)) == expected
+        assert list(lines(block, prefilter.hits(block))) == expected
 
 
 @cache
