@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcg.clouds.simulated.inventory import find_folder, template_path
-from pcg.clouds.simulated.lab import CONTROL_PLANE_ADDRESS
+from pcg.clouds.simulated.lab import CONTROL_PLANE_ADDRESS, IMAGE
+from pcg.model.configuration import Template
 from pcg.model.states import StepName
 from property.data_center import DataCenterProcess, document
 from property.test_crashes_simulated import cuts, live, problem, provisioned, told
@@ -98,6 +99,37 @@ def test_another_image_comes_the_same_way_and_the_same_configuration_again_chang
         provisioned(world)
 
     live(story, 3)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+@pytest.mark.parametrize(
+    "before,after",
+    [
+        ({"image": IMAGE, "sha256": "a" * 64}, {"image": IMAGE, "sha256": "b" * 64}),
+        ({"image": IMAGE}, {"image": IMAGE.replace("127.64.0.3", "127.64.0.4")}),
+    ],
+    ids=["another sum", "another URL"],
+)
+def test_another_sum_or_url_under_the_same_file_name_is_another_image(
+    nodes: int, before: dict[str, str], after: dict[str, str]
+) -> None:
+    async def story(world: World, data_center: DataCenterProcess) -> None:
+        names = [Template(**image).name for image in (before, after)]
+        for name in names:  # what was imported from there
+            data_center.center.state.put("template", template_path(find_folder("spectro-templates"), name), {"url": ""})
+        world.document = sized(nodes, "small", template=before)
+        await world.configure()
+        await world.until(world.running)
+        old = {machine.id for machine in world.ours()}
+        world.document = sized(nodes, "small", template=after)
+        await world.configure()
+        async with Watch(world) as watch:
+            await world.until(lambda: world.running() and not old & {machine.id for machine in world.ours()})
+        provisioned(world)
+        assert watch.most == nodes + 1
+        assert {machine.made_from.image for machine in world.ours()} == {f"spectro-templates/{names[1]}"}
+
+    live(story, nodes)
 
 
 def test_one_node_without_a_shared_address_is_refused_with_the_way_out() -> None:

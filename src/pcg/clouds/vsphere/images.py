@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -192,9 +191,7 @@ def import_check(configuration: Configuration, problem: PcgError) -> Check | Non
 
 def importing_name(configuration: Configuration) -> str:
     """The same for every gateway that wants this image, so that two of them see each other."""
-    wanted = configuration.template
-    digest = wanted.sha256 or hashlib.sha256(wanted.image.encode()).hexdigest()
-    return f"{wanted.name[:50]}-{digest[:12]}{IMPORTING}"
+    return f"{configuration.template.name}{IMPORTING}"
 
 
 def _key(configuration: Configuration) -> tuple[str, ...]:
