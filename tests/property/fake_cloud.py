@@ -297,6 +297,9 @@ class FakeKubernetes:
             raise TryAgain("no majority", reason="etcd-refused", evidence=["etcdserver: no leader"])
         return {name: name for name in self._members}
 
+    async def never_started(self) -> dict[str, str]:
+        return {}
+
     async def remove(self, member: str) -> None:
         self._members.discard(member)
         self._removed.add(member)

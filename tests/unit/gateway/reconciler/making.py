@@ -165,6 +165,8 @@ class ClusterDouble:
     """why a pod may not be evicted, by its name"""
     evicted: list[str] = field(default_factory=list)
     etcd_members: list[str] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+    """hosts of members that never began"""
     etcd_errors: dict[str, Exception] = field(default_factory=dict)
     """by the address that is asked"""
 
@@ -213,7 +215,13 @@ class ClusterDouble:
             raise error
         return {name: f"id of {name}" for name in self.etcd_members}
 
+    async def never_started(self) -> dict[str, str]:
+        return {host: f"announced at {host}" for host in self.announced}
+
     async def remove(self, member: str) -> None:
+        if member.startswith("announced at "):
+            self.announced.remove(member.removeprefix("announced at "))
+            return
         self.etcd_members.remove(member.removeprefix("id of "))
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
