@@ -29,6 +29,10 @@ LOOK_EVERY = 2.0
 TOLD_EVERY = 3.0
 """seconds after which a step that shows the progress looks again"""
 CLOSE_WITHIN = 30.0
+OTHERS = (
+    "another gateway imports this image, or this one did before it was restarted: "
+    f"what nobody works on is removed after {leftovers.STALE_SECONDS:.0f} s; looking every {LOOK_EVERY:.0f} s"
+)
 _ABSENT = ("template-not-found", "folder-not-found")
 
 
@@ -137,7 +141,7 @@ class Imports:
                 else:
                     return
             run.transfer = None
-            run.doing = "another gateway imports this image"
+            run.doing = OTHERS
             await asyncio.sleep(LOOK_EVERY)
             run.source = source_of(wanted.image, self._proxies)  # what was read of it is past
 
