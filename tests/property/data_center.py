@@ -75,17 +75,18 @@ class DataCenterProcess(httpx.AsyncBaseTransport):
     async def kubernetes(
         self, address: str, secrets: ClusterSecrets, certificate: ClientCertificate
     ) -> AsyncIterator[KubernetesApi]:
-        async with self._node(address, secrets.ca_certificate, certificate) as client:
+        async with self.client(address, secrets.ca_certificate, certificate) as client:
             yield KubernetesApi(client)
 
     @asynccontextmanager
     async def etcd(
         self, address: str, secrets: ClusterSecrets, certificate: ClientCertificate
     ) -> AsyncIterator[EtcdApi]:
-        async with self._node(address, secrets.etcd_ca_certificate, certificate) as client:
+        async with self.client(address, secrets.etcd_ca_certificate, certificate) as client:
             yield EtcdApi(client)
 
-    def _node(self, address: str, ca: str, certificate: ClientCertificate) -> httpx.AsyncClient:
+    def client(self, address: str, ca: str, certificate: ClientCertificate) -> httpx.AsyncClient:
+        """To HOST:PORT of a server of the cluster."""
         transport: httpx.AsyncBaseTransport = self
         if self._lab is not None:
             transport = self._lab.kubernetes(ca=ca, certificate=certificate.certificate)

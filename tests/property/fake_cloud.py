@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -252,6 +253,7 @@ class FakeKubernetes:
         self._cloud = cloud
         self._members: set[str] = set()
         self._removed: set[str] = set()
+        self._draining: dict[str, datetime] = {}
 
     @asynccontextmanager
     async def open(self, address: str, secrets: Any, certificate: Any) -> AsyncIterator[Any]:
@@ -276,7 +278,18 @@ class FakeKubernetes:
         return "ok"
 
     async def nodes(self) -> dict[str, NodeState]:
-        return {machine.name: NodeState(True) for machine in self._running(BOOT + INIT)}
+        draining = self._draining
+        running = self._running(BOOT + INIT)
+        return {item.name: NodeState(True, draining_since=draining.get(item.name)) for item in running}
+
+    async def begin_drain(self, name: str, now: datetime) -> None:
+        self._draining[name] = now
+
+    async def end_drain(self, name: str) -> None:
+        self._draining.pop(name, None)
+
+    async def pods_on(self, node: str) -> list[dict[str, Any]]:
+        return []
 
     async def delete_node(self, name: str) -> None:
         return None
@@ -289,6 +302,9 @@ class FakeKubernetes:
         if 2 * len(living) <= len(self._members):
             raise TryAgain("no majority", reason="etcd-refused", evidence=["etcdserver: no leader"])
         return {name: name for name in self._members}
+
+    async def never_started(self) -> dict[str, str]:
+        return {}
 
     async def remove(self, member: str) -> None:
         self._members.discard(member)

@@ -12,12 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcg.clock import LoopClock
 from pcg.clouds.simulated.inventory import find_folder, template_path
-from pcg.clouds.simulated.lab import CONTROL_PLANE_ADDRESS
+from pcg.clouds.simulated.lab import CONTROL_PLANE_ADDRESS, IMAGE
+from pcg.model.configuration import Template
 from pcg.model.states import StepName
+from pcg.nodes.manifests import JET_NAME, JET_NAMESPACE
+from pcg.nodes.pki import client_certificate, cluster_secrets
 from property.data_center import DataCenterProcess, document
 from property.test_crashes_simulated import cuts, live, problem, provisioned, told
-from property.world import World
+from property.world import GATEWAY, KEYS, World
 
 
 def sized(nodes: int, size: str, **more: Any) -> dict[str, Any]:
@@ -98,6 +102,71 @@ def test_another_image_comes_the_same_way_and_the_same_configuration_again_chang
         provisioned(world)
 
     live(story, 3)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+@pytest.mark.parametrize(
+    "before,after",
+    [
+        ({"image": IMAGE, "sha256": "a" * 64}, {"image": IMAGE, "sha256": "b" * 64}),
+        ({"image": IMAGE}, {"image": IMAGE.replace("127.64.0.3", "127.64.0.4")}),
+    ],
+    ids=["another sum", "another URL"],
+)
+def test_another_sum_or_url_under_the_same_file_name_is_another_image(
+    nodes: int, before: dict[str, str], after: dict[str, str]
+) -> None:
+    async def story(world: World, data_center: DataCenterProcess) -> None:
+        names = [Template(**image).name for image in (before, after)]
+        for name in names:  # what was imported from there
+            data_center.center.state.put("template", template_path(find_folder("spectro-templates"), name), {"url": ""})
+        world.document = sized(nodes, "small", template=before)
+        await world.configure()
+        await world.until(world.running)
+        old = {machine.id for machine in world.ours()}
+        world.document = sized(nodes, "small", template=after)
+        await world.configure()
+        async with Watch(world) as watch:
+            await world.until(lambda: world.running() and not old & {machine.id for machine in world.ours()})
+        provisioned(world)
+        assert watch.most == nodes + 1
+        assert {machine.made_from.image for machine in world.ours()} == {f"spectro-templates/{names[1]}"}
+
+    live(story, nodes)
+
+
+BUDGETS = f"/apis/policy/v1/namespaces/{JET_NAMESPACE}/poddisruptionbudgets"
+
+
+@pytest.mark.parametrize("loosened", [False, True])
+def test_a_budget_holds_a_roll_up_until_it_is_loosened_or_patience_ends(loosened: bool) -> None:
+    async def story(world: World, data_center: DataCenterProcess) -> None:
+        await running(world, data_center, 1)
+        secrets = cluster_secrets(KEYS.cluster_seed, GATEWAY, 1)
+        certificate = client_certificate(secrets, LoopClock().now())
+        node = data_center.client(f"{CONTROL_PLANE_ADDRESS}:6443", secrets.ca_certificate, certificate)
+        async with node as api:
+            deployment = await api.get(f"/apis/apps/v1/namespaces/{JET_NAMESPACE}/deployments/{JET_NAME}")
+            budget = {"selector": deployment.json()["spec"]["selector"], "minAvailable": 1}
+            made = await api.post(BUDGETS, json={"metadata": {"name": "jet"}, "spec": budget})
+            assert made.status_code == 201
+            world.document = sized(1, "medium")
+            await world.configure()
+            await world.until(lambda: told(world, "NodeDraining") == 1)
+            await asyncio.sleep(60)
+            steps = {step.name: step for step in (world.status.steps if world.status else [])}
+            assert "may not be evicted yet" in (steps[StepName.MACHINES].task or "")
+            assert len(world.ours()) == 2
+            if loosened:
+                assert (await api.delete(f"{BUDGETS}/jet")).status_code == 200
+            began = asyncio.get_running_loop().time()
+            await world.until(lambda: all_made(world, 8) and len(world.ours()) == 1)
+            took = asyncio.get_running_loop().time() - began
+        provisioned(world)
+        assert told(world, "NodeDrainGivenUp") == (0 if loosened else 1)
+        assert (took < 300) is loosened
+
+    live(story, 1)
 
 
 def test_one_node_without_a_shared_address_is_refused_with_the_way_out() -> None:

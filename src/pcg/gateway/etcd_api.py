@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from pcg.errors import TryAgain
 from pcg.gateway.kubernetes_api import cluster_client
@@ -28,14 +29,20 @@ class EtcdApi:
         self._client = client
 
     async def members(self) -> dict[str, str]:
-        """The id of each member by its name, which is its node's. One that was announced and never began has none."""
-        body = await self._call("list", {})
-        found = body.get("members")
-        return {str(item["name"]): str(item["ID"]) for item in found or [] if item.get("name")}
+        """The id of each member by its name, which is its node's."""
+        return {str(item["name"]): str(item["ID"]) for item in await self._list() if item.get("name")}
+
+    async def never_started(self) -> dict[str, str]:
+        """The id of each member that was announced and never began, by the host of its peer URL: it has no name."""
+        nameless = [item for item in await self._list() if not item.get("name")]
+        return {urlsplit(str(url)).hostname or "": str(item["ID"]) for item in nameless for url in item["peerURLs"]}
 
     async def remove(self, member: str) -> None:
         """By id; one that is gone already is no error."""
         await self._call("remove", {"ID": member})
+
+    async def _list(self) -> list[dict[str, Any]]:
+        return (await self._call("list", {})).get("members") or []
 
     async def _call(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
         try:

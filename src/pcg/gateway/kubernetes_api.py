@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from pcg.network.plain_httpx import httpx
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets
 
 TIMEOUT_SECONDS = 5.0
+
+DRAINING_SINCE = "pcg.gateway/draining-since"
+"""annotation of a node that this gateway drains: seen on the node, so that a gateway that forgot everything goes on"""
 
 KubernetesFactory = Callable[[str, ClusterSecrets, ClientCertificate], AbstractAsyncContextManager["KubernetesApi"]]
 """From HOST:PORT, the cluster's secrets and a client certificate."""
@@ -34,6 +38,8 @@ class NodeState:
     """in the words of its condition Ready"""
     disk_pressure: str = ""
     """in the kubelet's words; empty: none"""
+    draining_since: datetime | None = None
+    """when this gateway began to drain it"""
 
 
 class KubernetesApi:
@@ -59,6 +65,38 @@ class KubernetesApi:
 
     async def delete_node(self, name: str) -> None:
         await self._json("DELETE", f"/api/v1/nodes/{name}", missing=True)
+
+    async def begin_drain(self, name: str, now: datetime) -> None:
+        """Cordon it: no pod is bound to it from now on."""
+        await self._mark_drain(name, now.isoformat(), unschedulable=True)
+
+    async def end_drain(self, name: str) -> None:
+        """It stays after all."""
+        await self._mark_drain(name, None, unschedulable=None)
+
+    async def pods_on(self, node: str) -> list[dict[str, Any]]:
+        """Of every namespace."""
+        items: list[dict[str, Any]] = (await self._json("GET", f"/api/v1/pods?fieldSelector=spec.nodeName={node}"))[
+            "items"
+        ]
+        return items
+
+    async def evict(self, namespace: str, name: str) -> str:
+        """Ask for a pod's orderly end. Nothing when it ends or is gone, else the server's words why it may not now:
+        a PodDisruptionBudget (HTTP 429), or two of them, which the server takes for a fault of its own (500)."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+        metadata = {"name": name, "namespace": namespace}
+        answer = await self._request(
+            "POST", path, {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        )
+        return _words(answer) if answer.is_error and answer.status_code != 404 else ""
+
+    async def _mark_drain(self, name: str, since: str | None, *, unschedulable: bool | None) -> None:
+        change = {
+            "metadata": {"annotations": {DRAINING_SINCE: since}},
+            "spec": {"unschedulable": unschedulable},
+        }
+        await self._json("PATCH", f"/api/v1/nodes/{name}", change, missing=True)
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
         return await self._json("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", missing=True) or None
@@ -98,24 +136,35 @@ class KubernetesApi:
         answer = await self._request(method, path, body)
         if answer.status_code == 404 and missing:
             return {}
-        try:
-            document = answer.json() if answer.content else {}
-        except (ValueError, RecursionError):
-            document = {}
-        if answer.is_error or not isinstance(document, dict):
-            words = document.get("message") if isinstance(document, dict) else None
+        document = _document(answer)
+        if answer.is_error or document is None:
             raise TryAgain(
                 f"The API server refused {method} {path}.",
                 reason="api-server-refused",
-                evidence=[f"HTTP {answer.status_code}: {words or answer.text[:200]}"],
+                evidence=[f"HTTP {answer.status_code}: {_words(answer)}"],
             )
         return document
 
     async def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        media = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else None
         try:
-            return await self._client.request(method, path, json=body)
+            return await self._client.request(method, path, json=body, headers=media)
         except httpx.HTTPError as error:
             raise translate(str(self._client.base_url).rstrip("/"), error, otherwise="http") from error
+
+
+def _document(answer: httpx.Response) -> dict[str, Any] | None:
+    """None: it is no JSON object; an answer that is none at all, or no JSON, counts as an empty one."""
+    try:
+        document = answer.json() if answer.content else {}
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else None
+
+
+def _words(answer: httpx.Response) -> str:
+    """The server's own, of a refusal."""
+    return str((_document(answer) or {}).get("message") or answer.text[:200])
 
 
 def _state(item: dict[str, Any]) -> NodeState:
@@ -125,7 +174,17 @@ def _state(item: dict[str, Any]) -> NodeState:
         ready=ready.get("status") == "True",
         told=ready.get("message") or "it has told nothing yet",
         disk_pressure=(pressure.get("message") or "no words with it") if pressure.get("status") == "True" else "",
+        draining_since=_moment((item["metadata"].get("annotations") or {}).get(DRAINING_SINCE)),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """None also of what somebody else wrote there."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 @asynccontextmanager

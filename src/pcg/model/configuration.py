@@ -6,6 +6,7 @@ again what it receives. Keys are camelCase in YAML and JSON.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from enum import StrEnum
@@ -196,6 +197,10 @@ def shown_url(text: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
+_FILE_NAME_LENGTH = 50
+"""of it in a template's name: with the digest and the ending of an unfinished import it stays below vCenter's 80"""
+
+
 class Template(Part):
     folder: InventoryName = "spectro-templates"
     image: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -204,8 +209,15 @@ class Template(Part):
 
     @property
     def name(self) -> str:
-        """The template's name in the folder: the image's file name without its ending."""
-        return re.sub(r"\.(ova|ovf)$", "", self.shown_image.rstrip("/").rsplit("/", 1)[-1])
+        """The template's name in the folder: as given, or of a URL its file name and what tells its content apart.
+
+        The checksum does, or else the URL: without what signs it, which differs each time that it is signed.
+        """
+        file = re.sub(r"\.(ova|ovf)$", "", self.shown_image.rstrip("/").rsplit("/", 1)[-1])
+        if "://" not in self.image:
+            return file
+        digest = self.sha256 or hashlib.sha256(self.shown_image.encode()).hexdigest()
+        return f"{file[:_FILE_NAME_LENGTH]}-{digest[:12]}"
 
     @property
     def shown_image(self) -> str:

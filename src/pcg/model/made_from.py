@@ -47,7 +47,7 @@ def described(cpus: int, memory: int, disk: int) -> str:
 
 
 def made_from(configuration: Configuration, generation: int) -> MadeFrom:
-    """What a machine is made from now. A template is known by its name: another image needs another file name."""
+    """What a machine is made from now. A template is known by its name, which tells contents apart."""
     size: CustomSize = configuration.nodes.hardware
     image = f"{configuration.template.folder}/{configuration.template.name}"
     return MadeFrom(generation, size.cpus, size.memory_gi_b, size.disk_gi_b, image)

@@ -17,7 +17,7 @@ from pcg.network.proxies import NO_PROXIES, parse_proxies
 
 from .conftest import CLONER, SERVICE
 from .image_server import DISK, ImageServer, image_server, small_ova
-from .importing import NAME, failure, lying_there, outcome, wanted
+from .importing import failure, lying_there, outcome, wanted
 from .test_driver import connect
 
 pytestmark = [pytest.mark.vsphere, pytest.mark.usefixtures("quick_imports")]
@@ -66,7 +66,7 @@ async def test_interrupted_at_every_tenth_it_recovers_to_one_template(
             assert again.interrupted_at
             progress = await outcome(connection, configuration)
             assert progress.template is not None
-            assert lying_there(vcenter, folder) == {NAME: True}
+            assert lying_there(vcenter, folder) == {configuration.template.name: True}
 
 
 async def test_a_broken_download_goes_on_where_it_stood(

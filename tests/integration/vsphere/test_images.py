@@ -49,7 +49,7 @@ async def test_an_image_by_url_becomes_the_template_and_is_cloned(
         server.go_on.set()
         progress = await outcome(connection, configuration)
         assert progress.template is not None
-        assert lying_there(vcenter) == {NAME: True}
+        assert lying_there(vcenter) == {configuration.template.name: True}
         (told,) = (await control("/imports"))["imports"]
         assert told["uploaded"] == len(DISK)
         assert told["ended"] == "done"
@@ -61,7 +61,7 @@ async def test_an_image_by_url_becomes_the_template_and_is_cloned(
         assert machine.belongs_to(GATEWAY)
         assert [found.name for found in await connection.list_machines(GATEWAY)] == [machine.name]
     raw = Raw(vcenter)
-    template = raw.content.searchIndex.FindByInventoryPath(f"dc-1/vm/{FOLDER}/{NAME}")
+    template = raw.content.searchIndex.FindByInventoryPath(f"dc-1/vm/{FOLDER}/{configuration.template.name}")
     settings = {option.key: option.value for option in template.config.extraConfig}
     assert settings[leftovers.MARK_SHA256] == server.sha256
     assert settings[leftovers.MARK_IMAGE] == server.url
@@ -71,10 +71,11 @@ async def test_an_image_by_url_becomes_the_template_and_is_cloned(
 async def test_an_image_in_a_file_and_without_a_sum(vcenter: RunningVcenter, tmp_path: Path) -> None:
     file = tmp_path / f"{NAME}.ova"
     file.write_bytes(small_ova())
+    configuration = wanted(vcenter, file.as_uri(), None)
     async with connect(vcenter, SERVICE) as connection:
-        progress = await outcome(connection, wanted(vcenter, file.as_uri(), None))
+        progress = await outcome(connection, configuration)
         assert progress.template is not None
-    assert lying_there(vcenter) == {NAME: True}
+    assert lying_there(vcenter) == {configuration.template.name: True}
 
 
 async def test_two_gateways_at_once_end_with_one_template(
@@ -85,29 +86,23 @@ async def test_two_gateways_at_once_end_with_one_template(
         found = await asyncio.gather(outcome(one, configuration), outcome(other, configuration))
     assert found[0].template is not None
     assert found[0].template == found[1].template
-    assert lying_there(vcenter) == {NAME: True}
+    assert lying_there(vcenter) == {configuration.template.name: True}
     assert [one["ended"] for one in (await control("/imports"))["imports"]] == ["done"]
 
 
-async def test_two_with_different_sums_known_end_with_one_template(
+async def test_another_sum_under_the_same_url_is_another_template_beside_the_first(
     vcenter: RunningVcenter, server: ImageServer
 ) -> None:
-    """They do not see each other's import; the one that is renamed last finds the name taken."""
-    known, unknown = wanted(vcenter, server.url, server.sha256), wanted(vcenter, server.url, None)
-    server.hold = 1_000_000
-    async with connect(vcenter, SERVICE) as one, connect(vcenter, SERVICE) as other:
-        await one.ensure_template(known)
-        await other.ensure_template(unknown)
-        async with asyncio.timeout(10):
-            while len(lying_there(vcenter)) < 2:
-                await asyncio.sleep(0.05)
-        server.go_on.set()
-        # Nobody asks the first one meanwhile: both come to the rename.
-        runs = [connection._imports._run.task for connection in (one, other)]
-        await asyncio.wait_for(asyncio.gather(*runs), 20)
-        found = await asyncio.gather(outcome(one, known), outcome(other, unknown))
-    assert found[0].template == found[1].template is not None
-    assert lying_there(vcenter) == {NAME: True}
+    before = wanted(vcenter, server.url, server.sha256)
+    async with connect(vcenter, SERVICE) as connection:
+        first = await outcome(connection, before)
+        server.content = small_ova(DISK[::-1])
+        after = wanted(vcenter, server.url, server.sha256)
+        second = await outcome(connection, after)
+        assert None is not first.template != second.template is not None
+        assert (await outcome(connection, before)).template == first.template
+    assert lying_there(vcenter) == {before.template.name: True, after.template.name: True}
+    assert before.template.name != after.template.name
 
 
 def leave_behind(vcenter: RunningVcenter, name: str, begun: float | None) -> None:
@@ -124,7 +119,7 @@ async def test_a_stale_import_is_removed_by_whoever_comes_next(vcenter: RunningV
     async with connect(vcenter, SERVICE) as connection:
         assert (await outcome(connection, configuration)).template is not None
     left = lying_there(vcenter, "spectro-templates")
-    assert left == {"ubuntu-2204-k8s-1.30": True, NAME: True, "persons.importing": False}
+    assert left == {"ubuntu-2204-k8s-1.30": True, configuration.template.name: True, "persons.importing": False}
 
 
 async def test_a_young_import_without_a_task_is_waited_for(
@@ -162,7 +157,10 @@ async def test_a_whole_import_that_was_not_renamed_is_adopted(vcenter: RunningVc
     async with connect(vcenter, SERVICE) as connection:
         assert (await outcome(connection, configuration)).template is not None
     assert server.requests == []
-    assert lying_there(vcenter, "spectro-templates") == {"ubuntu-2204-k8s-1.30": True, NAME: True}
+    assert lying_there(vcenter, "spectro-templates") == {
+        "ubuntu-2204-k8s-1.30": True,
+        configuration.template.name: True,
+    }
 
 
 async def test_closing_the_connection_leaves_nothing(
@@ -186,7 +184,7 @@ async def test_cancelled_at_any_moment_nothing_is_left(
         await connection.ensure_template(configuration)
         await asyncio.sleep(0.04 * moment)
     left = lying_there(vcenter)
-    assert left in ({}, {NAME: True})
+    assert left in ({}, {configuration.template.name: True})
 
 
 async def test_preflight_does_not_ask_for_a_template_that_will_be_imported(

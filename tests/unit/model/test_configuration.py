@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -34,8 +35,27 @@ def test_defaults() -> None:
     assert notices == []
     assert configuration.nodes.hardware == SIZES["medium"]
     assert configuration.template.folder == "spectro-templates"
-    assert configuration.template.name == "node-1.30"
+    assert configuration.template.name.startswith("node-1.30-")
     assert configuration.placement[0].folder == "pcg"
+
+
+@pytest.mark.parametrize(
+    "image,sum_,name",
+    [
+        ("node", None, "node"),
+        ("node.ova", "ab" * 32, "node"),
+        ("https://i.example/node.ova", "ab" * 32, "node-abababababab"),
+        ("https://i.example/node.ova?signature=1", "ab" * 32, "node-abababababab"),
+        (f"https://i.example/{'n' * 90}.ova", "ab" * 32, "n" * 50 + "-abababababab"),
+    ],
+)
+def test_a_templates_name_tells_contents_apart(image: str, sum_: str | None, name: str) -> None:
+    assert Template(image=image, sha256=sum_).name == name
+
+
+def test_without_a_sum_the_url_tells_contents_apart_but_not_its_signature() -> None:
+    names = [Template(image=f"https://i.example/{rest}").name for rest in ("a/n.ova?s=1", "a/n.ova?s=2", "b/n.ova")]
+    assert names[0] == names[1] != names[2]
 
 
 @pytest.mark.parametrize(
@@ -154,8 +174,7 @@ def test_any_document_is_parsed_or_refused(document: Any) -> None:
 
 
 def test_template_names() -> None:
-    assert Template(image="http://h/x/node.ova").name == "node"
     signed = Template(image="https://me:secret@h:8443/x/node.ova?token=s3cret#here")
-    assert signed.name == "node"
+    assert re.fullmatch(r"node-[0-9a-f]{12}", signed.name)
     assert signed.shown_image == "https://h:8443/x/node.ova"
     assert Template(image="ubuntu-2204-k8s-1.30").name == "ubuntu-2204-k8s-1.30"

@@ -33,6 +33,8 @@ class Cluster:
         self.clock = clock
         self.speed = speed
         self.members: set[str] = set()
+        self.announced: set[str] = set()
+        """peer URLs of learners that have not begun yet; they have no vote"""
         self.running: set[str] = set()
         self.version = "1.30"
         self.address_holders: dict[str, str] = {}
@@ -69,9 +71,21 @@ class Cluster:
         self._persist()
         self.store.touch()
 
-    def add_member(self, member: str, disk: MachineDisk) -> None:
-        """Raises StatusError without a quorum."""
+    def announce(self, peer: str) -> None:
+        """Before it starts, a member that joins is added by its peer URL. Raises StatusError without a quorum."""
         self._guard()
+        self.announced.add(peer)
+        self._persist()
+
+    def withdraw(self, peer: str) -> None:
+        """Of one that never began."""
+        self.announced.discard(peer)
+        self._persist()
+
+    def add_member(self, member: str, disk: MachineDisk, peer: str = "") -> None:
+        """It has begun. Raises StatusError without a quorum."""
+        self._guard()
+        self.announced.discard(peer)
         self.members.add(member)
         self._alive[member] = disk
         self._persist()
@@ -87,6 +101,7 @@ class Cluster:
         document = json.loads(text)
         if not self._alive or document["revision"] > self.store.revision:
             self.members = set(document["members"])
+            self.announced = set(document.get("announced", ()))
             self.version = document["version"]
             self.store.load(document)
         if member not in self.members:
@@ -129,6 +144,7 @@ class Cluster:
         document = {
             **self.store.document(),
             "members": sorted(self.members),
+            "announced": sorted(self.announced),
             "cluster": self.id,
             "version": self.version,
         }

@@ -149,7 +149,7 @@ class Controllers:
     def _schedule(self, pod: Object) -> None:
         nodes = self._store.select("nodes")
         good = [node for node in nodes if is_ready(node) and node["metadata"]["name"] in self._cluster.running]
-        fitting = [node for node in good if not untolerated(node, pod)]
+        fitting = [node for node in good if not node["spec"].get("unschedulable") and not untolerated(node, pod)]
         metadata = pod["metadata"]
         if not fitting:
             problem = _why_not(nodes, good, pod)
@@ -204,6 +204,8 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
 
 def _why_not(nodes: list[Object], ready: list[Object], pod: Object) -> str:
     reasons = [f"{len(nodes) - len(ready)} node(s) were not ready"] if len(ready) < len(nodes) else []
+    cordoned = sum(1 for node in ready if node["spec"].get("unschedulable"))
+    reasons += [f"{cordoned} node(s) were unschedulable"] if cordoned else []
     for node in ready:
         reasons += [f"1 node(s) had untolerated taint {{{taint['key']}: }}" for taint in untolerated(node, pod)[:1]]
     return f"0/{len(nodes)} nodes are available: {', '.join(reasons) or 'no nodes'}."

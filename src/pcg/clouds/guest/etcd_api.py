@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pcg.clouds.guest.cluster import Cluster
 
 CLIENT_PORT = 2379
+PEER_PORT = 2380
 _NOT_FOUND, _UNAVAILABLE, _UNAUTHENTICATED = 5, 14, 16
 """gRPC's codes"""
 
@@ -61,6 +62,10 @@ class _Members:
 
     async def remove(self, request: Request) -> Response:
         wanted = str((await request.json()).get("ID", ""))
+        for peer in self._cluster.announced:
+            if str(member_id(peer)) == wanted:
+                self._cluster.withdraw(peer)
+                return self._answer()
         name = next((name for name in self._cluster.members if str(member_id(name)) == wanted), None)
         if name is None:
             return _refused(404, _NOT_FOUND, "etcdserver: member not found")
@@ -69,7 +74,11 @@ class _Members:
         return self._answer()
 
     def _answer(self) -> Response:
-        members = [{"ID": str(member_id(name)), "name": name} for name in sorted(self._cluster.members)]
+        members: list[dict[str, object]] = [
+            {"ID": str(member_id(name)), "name": name} for name in sorted(self._cluster.members)
+        ]
+        for peer in sorted(self._cluster.announced):
+            members.append({"ID": str(member_id(peer)), "peerURLs": [peer], "isLearner": True})
         return JSONResponse({"header": {"revision": str(self._cluster.store.revision)}, "members": members})
 
 

@@ -20,6 +20,7 @@ from pcg.clouds.guest.certificates import Authority, Peer, public_key_hash
 from pcg.clouds.guest.cluster import CLUSTER_FILE, Cluster
 from pcg.clouds.guest.disk import MachineDisk
 from pcg.clouds.guest.environment import Environment
+from pcg.clouds.guest.etcd_api import PEER_PORT
 from pcg.clouds.guest.kubeadm_config import (
     CONTROL_PLANE_TAINT,
     ConfigError,
@@ -161,9 +162,11 @@ class Kubeadm:
         return node
 
     async def _become_member(self, node: Node, name: str) -> None:
+        peer = f"https://{self._address}:{PEER_PORT}"
         try:
+            node.cluster.announce(peer)
             await node.start_api()
-            node.cluster.add_member(name, self._disk)
+            node.cluster.add_member(name, self._disk, peer)
         except OSError as error:
             raise ConfigError(
                 f"kube-apiserver: listen tcp {self._address}:{API_PORT}: bind: {error.strerror}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +29,10 @@ LOOK_EVERY = 2.0
 TOLD_EVERY = 3.0
 """seconds after which a step that shows the progress looks again"""
 CLOSE_WITHIN = 30.0
+OTHERS = (
+    "another gateway imports this image, or this one did before it was restarted: "
+    f"what nobody works on is removed after {leftovers.STALE_SECONDS:.0f} s; looking every {LOOK_EVERY:.0f} s"
+)
 _ABSENT = ("template-not-found", "folder-not-found")
 
 
@@ -138,7 +141,7 @@ class Imports:
                 else:
                     return
             run.transfer = None
-            run.doing = "another gateway imports this image"
+            run.doing = OTHERS
             await asyncio.sleep(LOOK_EVERY)
             run.source = source_of(wanted.image, self._proxies)  # what was read of it is past
 
@@ -192,9 +195,7 @@ def import_check(configuration: Configuration, problem: PcgError) -> Check | Non
 
 def importing_name(configuration: Configuration) -> str:
     """The same for every gateway that wants this image, so that two of them see each other."""
-    wanted = configuration.template
-    digest = wanted.sha256 or hashlib.sha256(wanted.image.encode()).hexdigest()
-    return f"{wanted.name[:50]}-{digest[:12]}{IMPORTING}"
+    return f"{configuration.template.name}{IMPORTING}"
 
 
 def _key(configuration: Configuration) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """vCenter's tasks in the contract's words, and unfinished ones of ours found again by a gateway that forgot them.
 
-Used by `cloud.py`. A running clone names only its source; which machine it makes stands in the event
-VmBeingClonedEvent of the task's chain. All functions block and run in the session's threads.
+Used by `cloud.py`. A running clone names only its source; which machine it makes stands in the first event of the
+task's chain: VmBeingClonedEvent, or VmBeingDeployedEvent where vCenter takes a clone of a template for a deployment.
+All functions block and run in the session's threads.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _KINDS = {
     "VirtualMachine.destroy": "delete",
 }
 """by TaskInfo.descriptionId"""
+_BEGINNINGS = ("VmBeingClonedEvent", "VmBeingDeployedEvent")
+"""the events with which vCenter may begin a clone of a template"""
 _STATES = {
     "queued": TaskState.RUNNING,
     "running": TaskState.RUNNING,
@@ -105,9 +108,9 @@ class Tasks:
     def _clone_target(self, info: Properties) -> str:
         if not info.get("info.eventChainId"):
             return ""
-        chain = vim.event.EventFilterSpec(eventChainId=info["info.eventChainId"], eventTypeId=["VmBeingClonedEvent"])
+        chain = vim.event.EventFilterSpec(eventChainId=info["info.eventChainId"], eventTypeId=list(_BEGINNINGS))
         events = self._session.content.eventManager.QueryEvents(chain)
-        return plain_name(events[0].destName) if events else ""
+        return next((name for event in events if (name := machine_made_by(event))), "")
 
     def _error(self, info: Properties) -> PcgError:
         fault = info.get("info.error") or vmodl.fault.SystemError(reason="the task failed")
@@ -115,6 +118,15 @@ class Tasks:
         error = _cancelled(info) if isinstance(fault, vmodl.fault.RequestCanceled) else self._session.translate(fault)
         error.__cause__ = fault
         return error
+
+
+def machine_made_by(event: Any) -> str:
+    """The new machine's name. An event of a deployment is one of the new machine itself; the source is another field:
+    https://developer.broadcom.com/xapis/virtual-infrastructure-json-api/latest/data-structures/VmBeingDeployedEvent
+    """
+    if isinstance(event, vim.event.VmBeingDeployedEvent):
+        return plain_name(event.vm.name) if event.vm is not None else ""
+    return plain_name(getattr(event, "destName", ""))
 
 
 def _cancelled(info: Properties) -> PcgError:

@@ -26,9 +26,10 @@ async def take_leave(situation: Situation, name: str, because: str = GONE) -> No
 
     Raises Unreachable or TryAgain, to come back later, and AskPerson (`cluster-lost`) without a majority.
     """
-    others = [address for machine in situation.machines if machine.name != name and (address := _address(machine))]
+    staying = [machine for machine in situation.machines if machine.name != name]
+    others = [address for machine in staying if (address := _address(machine))]
     try:
-        await _leave_etcd(situation, name, others, because)
+        await _leave_etcd(situation, name, others, because, every=len(others) == len(staying))
     except TryAgain as error:
         slots = len(situation.cluster.slots)
         if 2 * len(situation.machines) > slots:
@@ -52,14 +53,25 @@ def _address(machine: ObservedMachine) -> str | None:
     return machine.address or machine.marks.get(MARK_ADDRESS)
 
 
-async def _leave_etcd(situation: Situation, name: str, others: list[str], because: str) -> None:
-    """Asks the members that are left, one after the other, until one answers."""
+async def _leave_etcd(situation: Situation, name: str, others: list[str], because: str, *, every: bool) -> None:
+    """Asks the members that are left, one after the other, until one answers. `every`: no other machine is there, so
+    a member that was announced from elsewhere and never began has none any more. It has no name to know it by, and
+    etcd lets nobody else join as long as it waits for one (https://etcd.io/docs/v3.5/learning/design-learner/).
+    """
     unheard: Unreachable | None = None
     for address in others:
         try:
             async with situation.etcd(
                 f"{address}:{CLIENT_PORT}", situation.secrets, situation.etcd_certificate()
             ) as etcd:
+                announced = await etcd.never_started() if every else {}
+                for host, stray in announced.items():
+                    if host not in others:
+                        await etcd.remove(stray)
+                        message = (
+                            f"A member announced at {host} never began and has no machine: it was removed from etcd."
+                        )
+                        situation.tell("EtcdMemberRemoved", message, Severity.WARNING, machine=name)
                 member = (await etcd.members()).get(name)
                 if member is not None:
                     await etcd.remove(member)

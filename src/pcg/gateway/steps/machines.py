@@ -15,6 +15,7 @@ from pcg.gateway.steps.address_concerns import LOOK_AGAIN_SECONDS as CONCERNED_S
 from pcg.gateway.steps.address_concerns import USUAL_SECONDS, address_concern
 from pcg.gateway.steps.addresses import claim_addresses, forget_what_does_not_hold, new_slot
 from pcg.gateway.steps.departures import REBUILD, take_leave
+from pcg.gateway.steps.draining import drain
 from pcg.gateway.steps.drift import close_mended, hand_over, notice_deleted, notice_powered_off, notice_reconfigured
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.gateway.steps.replacements import adopt_spare, drop_useless_spare, is_newer, replace_next, replacing
@@ -38,7 +39,8 @@ async def machines(situation: Situation) -> Outcome:
     waits: list[Wait] = []
     first_error: PcgError | None = None
     try:
-        await drop_useless_spare(situation)
+        leaving = await drop_useless_spare(situation)
+        waits += [leaving] if leaving is not None else []
     except PcgError as error:
         first_error = error  # told, but what the other machines need goes on: it may be what this lacks
     for slot in list(situation.cluster.slots):
@@ -81,6 +83,9 @@ async def _dismiss_surplus(situation: Situation, found: dict[int, ObservedMachin
     if not surplus or not cluster.formed or len(cluster.seats) < MOST_NODES:
         return None
     machine = found[surplus[0]]
+    wait = await drain(situation, machine.name)
+    if wait is not None:
+        return wait
     await take_leave(situation, machine.name)
     cluster.dismissed.append(surplus[0])
     situation.tell(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pcg.gateway.steps import join_secrets
 from pcg.gateway.steps.control_plane import SOON
+from pcg.gateway.steps.draining import let_go_on
 from pcg.gateway.steps.node_concerns import USUAL_SECONDS, disk_concern, node_concern
 from pcg.gateway.steps.outcome import Done, Outcome, Situation, Wait
 from pcg.model.naming import machine_name
@@ -24,6 +25,7 @@ async def nodes(situation: Situation) -> Outcome:
             if name.startswith(stem):
                 await api.delete_node(name)
                 situation.tell("NodeRemoved", "Its machine is gone, so its Node object was removed.", machine=name)
+        await let_go_on(api, present, wanted)
         await join_secrets.tend(situation, api, present)
         ready = {name for name in wanted if name in present and present[name].ready}
         for name in sorted(ready):

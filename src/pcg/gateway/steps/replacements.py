@@ -7,6 +7,8 @@ by the step `machines`; the reasons are in docs/decisions/0016.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pcg.clouds.base import ObservedMachine
 from pcg.errors import TryAgain
 from pcg.gateway.etcd_api import CLIENT_PORT
@@ -15,6 +17,7 @@ from pcg.gateway.steps import join_secrets
 from pcg.gateway.steps.addresses import new_slot
 from pcg.gateway.steps.control_plane import SOON, control_plane
 from pcg.gateway.steps.departures import take_leave
+from pcg.gateway.steps.draining import drain, let_go_on
 from pcg.gateway.steps.outcome import Situation, Wait
 from pcg.gateway.steps.validate_configuration import needs_reset
 from pcg.model.cluster_changes import parts_of_machine, refused_change
@@ -50,26 +53,30 @@ def adopt_spare(situation: Situation, machine: ObservedMachine) -> None:
         cluster.slots.append(spare)
 
 
-async def drop_useless_spare(situation: Situation) -> None:
+async def drop_useless_spare(situation: Situation) -> Wait | None:
     """What is wanted has changed again: a spare that is outdated itself, or not needed any more, goes first."""
     cluster, found = situation.cluster, situation.by_ordinal
     spare = cluster.spare
     if spare is None or spare.task is not None:
-        return
+        return None
     machine, old = found.get(spare.ordinal), found.get(spare.replaces or 0)
     if old is None:
-        return  # lost: the spare is all the more needed
+        return None  # lost: the spare is all the more needed
     if is_outdated(situation, old) and (machine is None or not is_outdated(situation, machine)):
-        return
+        return None
     name = situation.name_of(spare)
     if machine is not None:
+        wait = await drain(situation, name)
+        if wait is not None:
+            return wait
         await take_leave(situation, name, "It is not needed any more")
         cluster.dismissed.append(spare.ordinal)
     elif any(task.machine_name == name for task in situation.unfinished) or spare.phase == "creating":
-        return
+        return None
     cluster.slots.remove(spare)
     situation.addresses.let_go(spare.address)
     situation.tell("ReplacementDropped", "Another size or image is wanted since: it is not needed.", machine=name)
+    return None
 
 
 async def replace_next(situation: Situation) -> Wait | None:
@@ -129,6 +136,9 @@ async def _finish(situation: Situation, spare: Slot) -> Wait | None:
     lacking = await _lacking(situation, spare, old)
     if lacking:
         return Wait(f"{doing}: waiting for {lacking}", SOON)
+    wait = await drain(situation, old_name)
+    if wait is not None:
+        return replace(wait, task=f"{doing}: {wait.task}")
     await take_leave(situation, old_name, "It was replaced")
     cluster.dismissed.append(old.ordinal)
     cluster.slots.remove(spare)
@@ -146,6 +156,7 @@ async def _lacking(situation: Situation, spare: Slot, old: Slot) -> str:
     name = situation.name_of(spare)
     async with situation.kubernetes(situation.api_address or "", situation.secrets, situation.certificate()) as api:
         nodes = await api.nodes()
+        await let_go_on(api, nodes, (situation.name_of(slot) for slot in situation.cluster.slots if slot is not old))
         ready = {node for node, state in nodes.items() if state.ready}
         if name not in ready:
             # The step `nodes`, which lets all others in, comes only after this one.

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from pcg.clock import LoopClock
 from pcg.clouds.guest.api_servers import InProcessTransport
-from pcg.clouds.guest.cluster import ETCD_FILE
+from pcg.clouds.guest.certificates import Peer
+from pcg.clouds.guest.cluster import ETCD_FILE, Cluster
+from pcg.clouds.guest.disk import MachineDisk
 from pcg.errors import TryAgain, Unreachable
 from pcg.gateway.etcd_api import EtcdApi
 from pcg.nodes.pki import etcd_client_certificate
@@ -205,6 +208,29 @@ async def test_a_deleted_nodes_member_can_be_removed_and_replaced(tmp_path: Path
         lab.hypervisor.power("vm-1", on=False)
         await asyncio.sleep(1)
         assert (await lab.get("/readyz", address(lab, "vm-3"))).status_code == 200
+
+
+async def test_a_member_that_was_announced_and_never_began_is_known_by_its_peer_url(tmp_path: Path) -> None:
+    cluster = Cluster("c", LoopClock(), 1.0)
+    disk = MachineDisk(tmp_path)
+    cluster.found("node-1", disk, "1.30.14")
+    for number in (2, 3):
+        cluster.announce(f"https://127.64.0.1{number}:2380")
+    cluster.add_member("node-2", MachineDisk(tmp_path / "2"), "https://127.64.0.12:2380")
+    assert json.loads(disk.read(ETCD_FILE) or "")["announced"] == ["https://127.64.0.13:2380"]
+
+    async def identified(scope: Any, receive: Any, send: Any) -> None:
+        await cluster.etcd({**scope, "state": {"peer": Peer("gateway", ())}}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(identified), base_url="https://e:2379") as client:
+        etcd = EtcdApi(client)
+        assert sorted(await etcd.members()) == ["node-1", "node-2"]
+        ((host, member),) = (await etcd.never_started()).items()
+        assert host == "127.64.0.13"
+        await etcd.remove(member)
+        assert await etcd.never_started() == {}
+        assert sorted(await etcd.members()) == ["node-1", "node-2"]
+    assert cluster.available
 
 
 async def test_etcd_hears_who_its_own_ca_vouches_for_and_removes_nobody_without_a_majority(tmp_path: Path) -> None:

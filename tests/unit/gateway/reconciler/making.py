@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -158,7 +159,14 @@ class ClusterDouble:
     deleted_pods: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     """each at which it was opened"""
+    draining: dict[str, datetime] = field(default_factory=dict)
+    pods_by_node: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    budgets: dict[str, str] = field(default_factory=dict)
+    """why a pod may not be evicted, by its name"""
+    evicted: list[str] = field(default_factory=list)
     etcd_members: list[str] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+    """hosts of members that never began"""
     etcd_errors: dict[str, Exception] = field(default_factory=dict)
     """by the address that is asked"""
 
@@ -175,9 +183,27 @@ class ClusterDouble:
     async def nodes(self) -> dict[str, NodeState]:
         pressure = "kubelet has disk pressure"
         return {
-            name: NodeState(ready, "Kubelet stopped posting node status.", pressure if name in self.full_nodes else "")
+            name: NodeState(
+                ready,
+                "Kubelet stopped posting node status.",
+                pressure if name in self.full_nodes else "",
+                self.draining.get(name),
+            )
             for name, ready in self.ready_nodes.items()
         }
+
+    async def begin_drain(self, name: str, now: datetime) -> None:
+        self.draining[name] = now
+
+    async def end_drain(self, name: str) -> None:
+        del self.draining[name]
+
+    async def pods_on(self, node: str) -> list[dict[str, Any]]:
+        return self.pods_by_node.get(node, [])
+
+    async def evict(self, namespace: str, name: str) -> str:
+        self.evicted.append(f"{namespace}/{name}")
+        return self.budgets.get(name, "")
 
     async def delete_node(self, name: str) -> None:
         self.removed.append(name)
@@ -189,7 +215,13 @@ class ClusterDouble:
             raise error
         return {name: f"id of {name}" for name in self.etcd_members}
 
+    async def never_started(self) -> dict[str, str]:
+        return {host: f"announced at {host}" for host in self.announced}
+
     async def remove(self, member: str) -> None:
+        if member.startswith("announced at "):
+            self.announced.remove(member.removeprefix("announced at "))
+            return
         self.etcd_members.remove(member.removeprefix("id of "))
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:

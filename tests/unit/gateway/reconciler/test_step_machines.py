@@ -203,6 +203,17 @@ async def test_before_it_is_replaced_a_lost_machine_leaves_etcd_and_the_cluster(
     assert made.reasons == ["MachineDeletedOutside", "EtcdMemberRemoved", "NodeRemoved", "MachineCreating"]
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["every address known", "one unknown"])
+async def test_a_member_that_was_announced_and_never_began_is_removed_once_no_machine_can_be_it(known: bool) -> None:
+    there = (machine(2, address="127.64.0.12"), machine(3, address="127.64.0.13" if known else None))
+    made = situation(THREE, *three(phase="up"), machines=there, formed=True)
+    made.cluster.etcd_members = [name_of(2), name_of(3)]
+    made.cluster.announced = ["127.64.0.11", "127.64.0.12"]
+    await machines(made.situation)
+    assert made.cluster.announced == (["127.64.0.12"] if known else ["127.64.0.11", "127.64.0.12"])
+    assert ("EtcdMemberRemoved" in made.reasons) is known
+
+
 async def test_a_machine_that_is_nobodys_slot_leaves_the_cluster_and_is_dismissed() -> None:
     there = tuple(machine(number, address=f"127.64.0.1{number}") for number in (1, 2, 3, 4))
     made = situation(THREE, *three(phase="up"), machines=there, formed=True)

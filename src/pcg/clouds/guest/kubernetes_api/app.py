@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pcg.clouds.guest.kubernetes_api.authentication import authenticate, authorize
+from pcg.clouds.guest.kubernetes_api.eviction import evict
 from pcg.clouds.guest.kubernetes_api.health import health_text
 from pcg.clouds.guest.kubernetes_api.resources import RESOURCES, Resource
 from pcg.clouds.guest.kubernetes_api.status import StatusError, bad_request
@@ -45,6 +46,8 @@ def build_application(
         routes.append(Route(one_space, _guarded(api.collection(resource)), methods=["GET", "POST"]))
         methods = ["GET", "PUT", "PATCH", "DELETE"]
         routes.append(Route(f"{one_space}/{{name}}", _guarded(api.item(resource)), methods=methods))
+    eviction = "/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+    routes.append(Route(eviction, _guarded(api.eviction), methods=["POST"]))
     return Starlette(routes=routes, exception_handlers={404: _unknown_path, 405: _wrong_method})
 
 
@@ -125,6 +128,12 @@ class _Api:
             return JSONResponse(self._store.patch(resource.plural, name, given, namespace))
 
         return answer
+
+    async def eviction(self, request: Request) -> Response:
+        namespace, name = request.path_params["namespace"], request.path_params["name"]
+        self._admit(request, "create", "pods/eviction", namespace, name)
+        evict(self._store, name, namespace, await _body(request))
+        return JSONResponse({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, 201)
 
     def _admit(self, request: Request, verb: str, plural: str, namespace: str, name: str) -> None:
         peer = getattr(request.state, "peer", None)

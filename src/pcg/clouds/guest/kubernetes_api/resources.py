@@ -11,6 +11,7 @@ from typing import Any
 from pcg.clouds.guest.kubernetes_api.status import bad_request, invalid
 from pcg.clouds.guest.kubernetes_api.validation import (
     Malformed,
+    check_budget,
     check_metadata,
     check_node,
     check_pod,
@@ -41,6 +42,7 @@ RESOURCES = {
         Resource("pods", "Pod"),
         Resource("events", "Event"),
         Resource("deployments", "Deployment", "apps/v1"),
+        Resource("poddisruptionbudgets", "PodDisruptionBudget", "policy/v1"),
     )
 }
 
@@ -85,6 +87,8 @@ def _complete(resource: Resource, stored: Object) -> None:
         _encode_secret(stored)
     if resource.plural == "deployments":
         _complete_deployment(stored)
+    if resource.plural == "poddisruptionbudgets":
+        check_budget(stored.get("spec"))
     if resource.plural == "pods":
         check_pod(stored.get("spec"))
         stored["spec"] = {"restartPolicy": "Always", **stored["spec"]}

@@ -28,6 +28,15 @@ def check_node(spec: Any, path: str = "spec") -> None:
         _text(taint.get("key"), f"{where}.key")
 
 
+def check_budget(spec: Any, path: str = "spec") -> None:
+    """One of two numbers; percentages are not served here."""
+    spec = _mapping(spec, path)
+    _mapping(_mapping(spec.get("selector"), f"{path}.selector").get("matchLabels"), f"{path}.selector.matchLabels")
+    given = [key for key in ("minAvailable", "maxUnavailable") if key in spec]
+    if len(given) != 1 or isinstance(spec[given[0]], bool) or not isinstance(spec[given[0]], int):
+        raise Malformed(f"{path}: Invalid value: minAvailable or maxUnavailable, as a number")
+
+
 def check_replicas(value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise Malformed(f"spec.replicas: Invalid value: {value!r}: must be greater than or equal to 0")
