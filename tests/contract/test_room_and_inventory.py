@@ -38,6 +38,20 @@ async def test_what_is_there_already_needs_no_room_again(cloud_lab: CloudLab, co
     assert _needed(await connection.check(wanted)) == {}
 
 
+async def test_a_spare_machine_needs_room_beside_those_that_are_there(
+    cloud_lab: CloudLab, connection: Connection
+) -> None:
+    spec = await cloud_lab.spec(connection)
+    await ended(connection, await connection.create_machine(GATEWAY, spec))
+    (machine,) = await connection.list_machines(GATEWAY)
+    await ended(connection, await connection.start_machine(machine))
+    await connection.list_machines(GATEWAY)
+    wanted = cloud_lab.configuration(nodes={"count": 1, "size": HUGE})
+    assert _needed(await connection.check(wanted)) == {}
+    assert _needed(await connection.check(wanted, {0})) == {"memory": "1024 GiB"}
+    assert _needed(await connection.check(wanted, {1})) == {}
+
+
 def _needed(checks: object) -> dict[str, str]:
     assert isinstance(checks, list)
     return {check.name: check.problem.fields["needed"] for check in checks if check.ok is False}

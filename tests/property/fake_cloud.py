@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -183,7 +183,7 @@ class FakeConnection:
     cloud: FakeCloud
     seen: int = -1
 
-    async def check(self, configuration: Configuration) -> list[Check]:
+    async def check(self, configuration: Configuration, spares: Collection[int] = ()) -> list[Check]:
         return [Check("all", True, "all is well")]
 
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:

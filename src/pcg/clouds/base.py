@@ -11,7 +11,7 @@ Rules for every cloud:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -156,6 +156,11 @@ class Check:
     problem: Exception | None = None
 
 
+def nodes_in(configuration: Configuration, index: int) -> int:
+    """Of the placement with this index: nodes are spread over the placements in turn."""
+    return len(range(index, configuration.nodes.count, len(configuration.placement)))
+
+
 class OfferedKind(StrEnum):
     DATACENTER = "datacenter"
     CLUSTER = "cluster"
@@ -206,9 +211,10 @@ class TemplateProgress:
 class Connection(Protocol):
     """An open, authenticated session with one cloud, made by a `Cloud` and used by the steps."""
 
-    async def check(self, configuration: Configuration) -> list[Check]:
+    async def check(self, configuration: Configuration, spares: Collection[int] = ()) -> list[Check]:
         """Preflight: everything that can be known before anything is made. Machines of ours that the last
-        `list_machines` of this connection showed are there already and need no room again."""
+        `list_machines` of this connection showed are there already and need no room again. `spares`: indexes of the
+        placements in which one machine more is to be made beside them, one at a time, to take another's place."""
         ...
 
     async def inventory(self, template_folder: str) -> Inventory:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 
-from pcg.clouds.base import Check, Connection
+from pcg.clouds.base import Check
 from pcg.clouds.foreseen import foreseen
-from pcg.gateway.ways_ahead import Ahead, LookAhead
+from pcg.gateway.steps.outcome import Situation
+from pcg.gateway.steps.replacements import spares
+from pcg.gateway.ways_ahead import Ahead
 
 
-async def preflight_checks(connection: Connection, ahead: Ahead, look_ahead: LookAhead) -> list[Check]:
+async def preflight_checks(situation: Situation) -> list[Check]:
     """Raises what the cloud raises."""
-    trying = asyncio.ensure_future(look_ahead(ahead))
+    jet, standing = situation.jet, bool(situation.cluster.standing)
+    ahead = Ahead(situation.configuration, jet.url, jet.ca_pem, standing)
+    trying = asyncio.ensure_future(situation.look_ahead(ahead))
     try:
-        of_cloud = await connection.check(ahead.configuration)
+        of_cloud = await situation.cloud.check(situation.configuration, spares(situation))
         return [*_foretold(ahead), *of_cloud, *await trying]
     finally:
         trying.cancel()

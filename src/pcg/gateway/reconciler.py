@@ -37,7 +37,7 @@ from pcg.gateway.steps.outcome import Done, Failed, JetEndpoint, Outcome, Situat
 from pcg.gateway.steps.validate_configuration import opened_credentials
 from pcg.gateway.steps_ledger import Ledger
 from pcg.gateway.store import GatewayStore
-from pcg.gateway.ways_ahead import Ahead, LookAhead, ways_ahead
+from pcg.gateway.ways_ahead import LookAhead, ways_ahead
 from pcg.model.address_plan import pool_of
 from pcg.model.configuration import CloudKind, Configuration
 from pcg.model.desired import DesiredState
@@ -176,7 +176,11 @@ class Reconciler:
     async def preflight(self, configuration: Configuration) -> list[Check]:
         """All that can be known before machines are made. Raises what the cloud raises, TryAgain while away."""
         async with self.connected() as connection:
-            return await preflight_checks(connection, self._ahead(configuration), self._look_ahead)
+            desired = self._memory.desired
+            assert desired is not None  # else nothing would be connected
+            situation = self._standing(desired, configuration)
+            situation.connection = connection
+            return await preflight_checks(situation)
 
     @property
     def incarnation(self) -> int:
@@ -188,11 +192,7 @@ class Reconciler:
         desired = self._memory.desired
         if desired is None or desired.configuration is None or not self._memory.cluster.formed:
             return None
-        situation = self._situation(desired, desired.configuration)
-        situation.machines = [
-            item for item in self._observed if item.made_as and item.made_as[0] == desired.incarnation
-        ]
-        return situation.api_address
+        return self._standing(desired, desired.configuration).api_address
 
     # One pass.
 
@@ -373,9 +373,13 @@ class Reconciler:
         mark = parse_machine_mark(owner)
         return machine_name(self.gateway_id, self._name, *mark) if mark else ""
 
-    def _ahead(self, configuration: Configuration) -> Ahead:
-        standing = bool(self._memory.cluster.standing)
-        return Ahead(configuration, self.jet.url, self.jet.ca_pem, standing=standing)
+    def _standing(self, desired: DesiredState, configuration: Configuration) -> Situation:
+        """With the machines that were seen last; for whoever asks between two passes."""
+        situation = self._situation(desired, configuration)
+        situation.machines = [
+            item for item in self._observed if item.made_as and item.made_as[0] == desired.incarnation
+        ]
+        return situation
 
     def _situation(self, desired: DesiredState, configuration: Configuration) -> Situation:
         return Situation(
@@ -395,7 +399,7 @@ class Reconciler:
             addresses=self._addresses,
             patience=self._progress.patience,
             knock=self._knock,
-            preflight=lambda: self.preflight(configuration),
+            look_ahead=self._look_ahead,
             tell=self._tell,
             show=self._tell_status,
         )

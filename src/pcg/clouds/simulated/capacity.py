@@ -7,6 +7,7 @@ are never missing; the data center has no clocks of hosts and no licence.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pcg.clouds.base import Check
@@ -14,16 +15,26 @@ from pcg.clouds.missing_room import missing_room
 from pcg.model.configuration import CustomSize
 
 
-def check(domains: Sequence[tuple[str, int, dict[str, Any]]], size: CustomSize) -> list[Check]:
-    """`domains`: suffix, nodes and the data center's answer of each placement. Those that share an object share its
-    room."""
-    groups: dict[str, list[tuple[str, int, dict[str, Any]]]] = {}
+@dataclass(frozen=True)
+class Domain:
+    """One placement, with as many nodes as shall be there, and the data center's answer about it."""
+
+    suffix: str
+    nodes: int
+    spare: bool
+    """one more is made there for a while, to take another's place"""
+    told: dict[str, Any]
+
+
+def check(domains: Sequence[Domain], size: CustomSize) -> list[Check]:
+    """Domains that share an object share its room; there is one spare machine at a time."""
+    groups: dict[str, list[Domain]] = {}
     for domain in domains:
-        groups.setdefault(domain[2]["datastore"]["name"], []).append(domain)
+        groups.setdefault(domain.told["datastore"]["name"], []).append(domain)
     checks = []
     for group in groups.values():
-        suffix, _, told = group[0]
-        nodes = sum(count for _, count, _ in group)
+        suffix, told = group[0].suffix, group[0].told
+        nodes = sum(domain.nodes for domain in group) + any(domain.spare for domain in group)
         checks.append(_memory(f"memory{suffix}", told["hosts"], max(0, nodes - told["own"]["running"]), size))
         checks.append(_space(f"datastore{suffix}", told["datastore"], max(0, nodes - told["own"]["there"]), size))
     return checks

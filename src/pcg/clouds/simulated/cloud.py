@@ -7,7 +7,7 @@ its refusals.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -83,8 +83,8 @@ class SimulatedConnection:
         self._import = ""
         """the task that was begun last to fetch an image, until it has been seen failed"""
 
-    async def check(self, configuration: Configuration) -> list[Check]:
-        return await preflight.check(self._api, configuration, self._own)
+    async def check(self, configuration: Configuration, spares: Collection[int] = ()) -> list[Check]:
+        return await preflight.check(self._api, configuration, self._own, spares)
 
     async def inventory(self, template_folder: str) -> Inventory:
         return offered(await self._api.get("/api/inventory"), template_folder)

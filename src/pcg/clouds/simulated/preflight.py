@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from pcg.clouds.base import Check
+from pcg.clouds.base import Check, nodes_in
 from pcg.clouds.simulated import capacity
 from pcg.clouds.simulated.client import ApiClient
 from pcg.clouds.simulated.errors import permission_missing, template_missing, translate
@@ -16,8 +17,10 @@ MOST_OFFSET = 60.0
 """seconds between a host's clock and the data center's own"""
 
 
-async def check(api: ApiClient, configuration: Configuration, gateway: str = "") -> list[Check]:
-    """`gateway`: whose machines need no room again."""
+async def check(
+    api: ApiClient, configuration: Configuration, gateway: str = "", spares: Collection[int] = ()
+) -> list[Check]:
+    """`gateway`: whose machines need no room again. `spares` as in the contract."""
     checks = await _template(api, configuration)
     placements = [placement.model_dump(by_alias=True) for placement in configuration.placement]
     answer = await api.post("/api/overview", {"placements": placements, "gateway": gateway})
@@ -32,11 +35,10 @@ async def check(api: ApiClient, configuration: Configuration, gateway: str = "")
         checks.append(Check(f"placement{suffix}", True, told["folder"]))
         checks += _privileges(api, f"privileges{suffix}", told["missing"])
         checks += _clocks(told["clocks"])
-        # Nodes are spread over the placements in turn.
-        needed = len(range(number - 1, configuration.nodes.count, len(placements)))
-        domains.append((suffix, needed, told))
+        needed, spare = nodes_in(configuration, number - 1), number - 1 in spares
+        domains.append(capacity.Domain(suffix, needed, spare, told))
         if configuration.network.addresses.dhcp is not None:
-            checks.append(_leases(f"addresses{suffix}", told, needed))
+            checks.append(_leases(f"addresses{suffix}", told, needed + spare))
     return checks + capacity.check(domains, configuration.nodes.hardware)
 
 

@@ -7,7 +7,7 @@ runs it in a thread and turns vSphere's faults into the contract's errors.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from pcg.clouds.base import (
     ObservedMachine,
     TaskState,
     TemplateProgress,
+    nodes_in,
 )
 from pcg.clouds.vsphere import capacity, events, inventory, machines, offered, privileges, templates
 from pcg.clouds.vsphere.changes import Changes
@@ -80,7 +81,7 @@ class VsphereConnection:
         self._own: list[ObservedMachine] = []
         """as of the last `list_machines`"""
 
-    async def check(self, configuration: Configuration) -> list[Check]:
+    async def check(self, configuration: Configuration, spares: Collection[int] = ()) -> list[Check]:
         checks: list[Check] = []
         template: Any = None
         try:
@@ -100,9 +101,7 @@ class VsphereConnection:
                 continue
             checks.append(Check(f"placement{suffix}", True, f"{placement.datacenter}, {placement.cluster}"))
             places.append(place)
-            # Nodes are spread over the placements in turn.
-            nodes = len(range(number - 1, configuration.nodes.count, len(configuration.placement)))
-            domains.append(capacity.Domain(suffix, place, nodes))
+            domains.append(capacity.Domain(suffix, place, nodes_in(configuration, number - 1), number - 1 in spares))
         if places:
             checks.append(await self._session.run(privileges.check, self._session, configuration, template, places))
         importing = template is None and "://" in configuration.template.image

@@ -8,12 +8,13 @@ from typing import Any
 
 import pcg
 from pcg.clock import Clock
-from pcg.clouds.base import Check, CloudTask, Connection, ObservedMachine
+from pcg.clouds.base import CloudTask, Connection, ObservedMachine
 from pcg.errors import PcgError
 from pcg.gateway.address_claims import AddressClaims
 from pcg.gateway.etcd_api import EtcdFactory
 from pcg.gateway.kubernetes_api import KubernetesFactory
 from pcg.gateway.memory import ClusterMemory, Slot
+from pcg.gateway.ways_ahead import LookAhead
 from pcg.model.configuration import Configuration
 from pcg.model.desired import DesiredState
 from pcg.model.naming import machine_name
@@ -95,8 +96,7 @@ class Situation:
     addresses: AddressClaims
     patience: Patience
     knock: AskAtPort
-    preflight: Callable[[], Awaitable[list[Check]]]
-    """every check that can be made before machines are"""
+    look_ahead: LookAhead
     tell: Callable[..., None]
     """commit an event and whatever of the cluster's memory changed: tell(reason, message, severity=…, machine=…)"""
     show: Callable[[], Awaitable[None]]

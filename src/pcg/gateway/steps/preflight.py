@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pcg.errors import PcgError, ResourcesMissing
+from pcg.gateway.preflight_checks import preflight_checks
 from pcg.gateway.steps.outcome import Done, Failed, Outcome, Situation
 from pcg.model.states import Severity
 
 
 async def preflight(situation: Situation) -> Outcome:
-    checks = await situation.preflight()
+    checks = await preflight_checks(situation)
     failed = [check for check in checks if check.ok is False]
     if failed:
         problem = failed[0].problem

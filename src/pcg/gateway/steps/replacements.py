@@ -42,6 +42,14 @@ def is_newer(situation: Situation, machine: ObservedMachine) -> bool:
     return made is not None and made.generation > situation.desired.generation
 
 
+def spares(situation: Situation) -> frozenset[int]:
+    """Indexes of the placements in which a machine is outdated: each has a spare one beside it for a while."""
+    slots, domains = situation.cluster.slots, situation.configuration.placement
+    if situation.configuration.network.control_plane_address is None:
+        return frozenset()  # refused: nothing is replaced
+    return frozenset(slots.index(slot) % len(domains) for slot in _outdated(situation))
+
+
 def adopt_spare(situation: Situation, machine: ObservedMachine) -> None:
     """A machine that the memory does not know, while all seats are taken: it was made to replace an outdated one."""
     cluster = situation.cluster

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,9 +87,9 @@ class MoodyConnection(FakeConnection):
         if self.cloud.moods.get("session") and self.login is not None:
             self.cloud.log_in(self.login)
 
-    async def check(self, configuration: Any) -> Any:
+    async def check(self, configuration: Any, spares: Collection[int] = ()) -> Any:
         self._call("check")
-        return await super().check(configuration)
+        return await super().check(configuration, spares)
 
     async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
         self._call("list_machines")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +39,7 @@ from pcg.network.knocking import Knock
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets, cluster_secrets
 from pcg.sealing.boxes import seal
 from pcg.sealing.keys import GatewayKeys
+from property.fake_cloud import nothing_is_tried
 
 GATEWAY = "0123abcd-0000-4000-8000-000000000001"
 NAME = "berlin"
@@ -89,6 +91,8 @@ class CloudDouble:
     refusals: dict[str, Exception] = field(default_factory=dict)
     """by what was asked: create, start or delete, and the machine's name"""
     checks: list[Check] = field(default_factory=list)
+    spares: set[int] = field(default_factory=set)
+    """that the last check was asked about"""
     progress: TemplateProgress = field(default_factory=lambda: TemplateProgress("template-1"))
     who: MachineChange | Exception | None = None
     """who changed whatever is asked about, or what asking for it raises"""
@@ -100,7 +104,11 @@ class CloudDouble:
             raise self.who
         return self.who
 
-    async def check(self, configuration: Any) -> list[Check]:
+    async def check(self, configuration: Any, spares: Collection[int] = ()) -> list[Check]:
+        await asyncio.sleep(0)
+        self.spares = set(spares)
+        if "check" in self.refusals:
+            raise self.refusals["check"]
         return self.checks
 
     async def ensure_template(self, configuration: Any) -> TemplateProgress:
@@ -367,7 +375,7 @@ def situation(
         "addresses": claims,
         "patience": Patience(0.0),
         "knock": Doors(),
-        "preflight": lambda: cloud.check(configuration),
+        "look_ahead": nothing_is_tried,
         "tell": tell,
         "show": show,
         "connection": cloud,
