@@ -13,10 +13,11 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -29,6 +30,7 @@ from pcg.wire.frames import MAXIMUM_FRAME_BYTES
 
 _LAST_SECONDS = 5
 _FAREWELL_SECONDS = 0.5
+_LOOK_SECONDS = 0.1
 _LOOKED_AT = timedelta(minutes=1)
 
 _log = logging.getLogger(__name__)
@@ -102,20 +104,37 @@ class _Server(uvicorn.Server):
             sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        dropping = asyncio.create_task(self._drop_who_does_not_answer())
+        # uvicorn tells those who are there now that it ends; whoever was still in the midst of TLS comes later.
+        told = set(self.server_state.connections)
+        seeing_off = asyncio.create_task(self._see_off(told))
         try:
             await super().shutdown(sockets)
         finally:
-            dropping.cancel()
+            seeing_off.cancel()
+            await self._drop_all()
 
-    async def _drop_who_does_not_answer(self) -> None:
-        """An idle client that reads nothing never answers the end of TLS, which uvicorn would wait for."""
+    async def _see_off(self, told: set[Any]) -> None:
+        """Tells late comers too. An idle client that reads nothing never answers the end of TLS, which uvicorn would
+        wait for: it is dropped."""
+        silent: dict[Any, float] = {}
         while True:
-            await asyncio.sleep(_FAREWELL_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
             for connection in list(self.server_state.connections):
-                transport = getattr(connection, "transport", None)
-                if transport is not None and transport.is_closing():
-                    transport.abort()
+                if connection not in told:
+                    told.add(connection)
+                    connection.shutdown()
+                since = silent.setdefault(connection, time.monotonic()) if connection.transport.is_closing() else None
+                if since is not None and time.monotonic() - since >= _FAREWELL_SECONDS:
+                    connection.transport.abort()
+
+    async def _drop_all(self) -> None:
+        """Nobody is left when this ends, but who does not even notice that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                while self.server_state.connections:
+                    for connection in list(self.server_state.connections):
+                        connection.transport.abort()
+                    await asyncio.sleep(0)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -27,6 +28,8 @@ from pcg.console.settings import Settings
 from .conftest import EMAIL, PASSWORD
 
 HOSTS = {"localhost", "127.0.0.1"}
+LOOKED_AT = timedelta(hours=1)
+"""instead of each minute: a year of those takes a minute here"""
 
 
 class YearAgo(ManualClock):
@@ -57,21 +60,22 @@ class Served:
     async def pass_time(self, by: timedelta) -> None:
         await self.clock.advance(by.total_seconds())
 
-    async def a_minute(self) -> None:
+    async def until_looked_again(self) -> None:
         """The renewal works in a thread meanwhile, so it may have slept through none of the time that has passed."""
         await asyncio.sleep(0.02)
-        await self.clock.advance(60)
+        await self.clock.advance(LOOKED_AT.total_seconds())
 
     async def until_shown(self, other_than: x509.Certificate) -> x509.Certificate:
         async with asyncio.timeout(20):
             while (shown := await self.shown()) == other_than:
-                await self.a_minute()
+                await self.until_looked_again()
         return shown
 
 
 @contextlib.asynccontextmanager
-async def _served(settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+async def serving(settings: Settings, clock: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     monkeypatch.setattr(passwords, "PasswordHasher", lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    monkeypatch.setattr(server, "_LOOKED_AT", LOOKED_AT)
     listening, ready = server.bind(settings), asyncio.Event()
     settings = replace(settings, port=listening.getsockname()[1])
     app = create_app(settings, clock=clock)
@@ -103,7 +107,7 @@ def _settings(data: Path, **more: Path) -> Settings:
 
 async def test_the_certificate_is_renewed_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     clock = YearAgo()
-    async with _served(_settings(tmp_path), clock, monkeypatch) as served:
+    async with serving(_settings(tmp_path), clock, monkeypatch) as served:
         first = await served.shown()
         await served.pass_time(timedelta(days=365))
         assert await served.shown() == first
@@ -125,14 +129,14 @@ async def test_an_operators_own_certificate_is_taken_when_its_files_change(
     clock = YearAgo()
     own = open_certificates(tmp_path / "own", HOSTS, clock.now())
     settings = _settings(tmp_path / "data", tls_cert=own.chain, tls_key=own.key)
-    async with _served(settings, clock, monkeypatch) as served:
+    async with serving(settings, clock, monkeypatch) as served:
         first, pin = await served.shown(), served.service.certificates.pin
         other = open_certificates(tmp_path / "other", HOSTS, clock.now())
         # Half of a change is no change: the key does not fit the chain yet.
         own.chain.write_bytes(other.chain.read_bytes())
         async with asyncio.timeout(20):
             while "could not be renewed" not in caplog.text:
-                await served.a_minute()
+                await served.until_looked_again()
         assert caplog.records[-1].levelno == logging.ERROR
         assert await served.shown() == first
         own.key.write_bytes(other.key.read_bytes())
