@@ -12,7 +12,7 @@ import pytest
 from pyVmomi import vim
 
 from pcg.clouds.base import TaskState
-from pcg.clouds.vsphere import leftovers
+from pcg.clouds.vsphere import images, leftovers
 from pcg.clouds.vsphere.images import importing_name
 from pcg.clouds.vsphere.simulator.launcher import RunningVcenter
 from pcg.errors import PermissionMissing
@@ -195,6 +195,25 @@ async def test_preflight_does_not_ask_for_a_template_that_will_be_imported(
     assert [(check.ok, check.what) for check in checks if check.name == "template"] == [
         (True, f"it will be imported from {server.url}")
     ]
+
+
+@pytest.mark.parametrize("how", ["refused", "forbidden", "silent"])
+async def test_preflight_tells_an_image_that_cannot_be_fetched(
+    vcenter: RunningVcenter, server: ImageServer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "FIRST_BYTES_WITHIN", 0.5)
+    url = "http://127.0.0.1:9/node-1.30.ova" if how == "refused" else server.url
+    server.status = 403 if how == "forbidden" else 200
+    server.hold = 0 if how == "silent" else None
+    async with connect(vcenter, SERVICE) as connection:
+        checks = await connection.check(wanted(vcenter, url, server.sha256))
+    (image,) = [check for check in checks if check.name == "image"]
+    problem: Any = image.problem
+    assert (image.ok, problem.reason, problem.fields["url"]) == (False, "image-source-unreachable", url)
+    assert {"forbidden": "HTTP 403", "silent": "nothing came within 0.5 s"}.get(how, "ConnectionRefusedError") in str(
+        problem.evidence
+    )
+    assert lying_there(vcenter) == {}
 
 
 async def test_a_folder_that_may_not_be_made_is_named_with_the_privilege(

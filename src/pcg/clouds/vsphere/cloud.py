@@ -27,7 +27,7 @@ from pcg.clouds.base import (
 )
 from pcg.clouds.vsphere import capacity, events, inventory, machines, offered, privileges, templates
 from pcg.clouds.vsphere.changes import Changes
-from pcg.clouds.vsphere.images import Imports, import_check
+from pcg.clouds.vsphere.images import Imports
 from pcg.clouds.vsphere.inventory import Place
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.tasks import Tasks
@@ -89,7 +89,7 @@ class VsphereConnection:
             template = vim.VirtualMachine(template_id, self._session.stub)
             checks.append(Check("template", True, f"{configuration.template.folder}/{configuration.template.name}"))
         except PcgError as problem:
-            checks.append(import_check(configuration, problem) or Check("template", False, problem.what, problem))
+            checks.append(await self._imports.check(configuration, problem))
         places: list[Place] = []
         domains: list[capacity.Domain] = []
         for number, placement in enumerate(configuration.placement, 1):

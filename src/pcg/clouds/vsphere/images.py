@@ -33,6 +33,9 @@ OTHERS = (
     "another gateway imports this image, or this one did before it was restarted: "
     f"what nobody works on is removed after {leftovers.STALE_SECONDS:.0f} s; looking every {LOOK_EVERY:.0f} s"
 )
+FIRST_BYTES_WITHIN = 10.0
+"""seconds, in preflight: whoever waits for it is shown nothing meanwhile"""
+
 _ABSENT = ("template-not-found", "folder-not-found")
 
 
@@ -67,6 +70,26 @@ class Imports:
             return await self._advance(configuration)
         await self.close()
         return TemplateProgress(template=template)
+
+    async def check(self, configuration: Configuration, problem: PcgError) -> Check:
+        """For preflight, of a template that was not found. It is no problem when the configuration says where to get it
+        and the first bytes come from there, by the way that the import will take."""
+        image = configuration.template.image
+        if problem.reason not in _ABSENT or not importable(image):
+            return Check("template", False, problem.what, problem)
+        try:
+            async with (
+                asyncio.timeout(FIRST_BYTES_WITHIN),
+                aclosing(source_of(image, self._proxies).pieces()) as pieces,
+            ):
+                await anext(pieces, b"")
+        except TimeoutError:
+            why = [f"nothing came within {FIRST_BYTES_WITHIN:g} s"]
+            silent = image_failures.source_unreachable(image, "http", why)
+            return Check("image", False, silent.what, silent)
+        except PcgError as error:
+            return Check("image", False, error.what, error)
+        return Check("template", True, f"it will be imported from {shown_url(image)}")
 
     async def close(self) -> None:
         """End the attempt under way; its lease is aborted and its machine gone when this returns."""
@@ -183,14 +206,6 @@ class Imports:
         # vCenter removes the machine of a failed lease; of one that was completed already it is ours to remove.
         with contextlib.suppress(PcgError):
             await call(self._session, leftovers.remove, self._session, lease.entity)
-
-
-def import_check(configuration: Configuration, problem: PcgError) -> Check | None:
-    """For preflight: a template that is not there yet is no problem when the configuration says where to get it."""
-    image = configuration.template.image
-    if problem.reason not in _ABSENT or not importable(image):
-        return None
-    return Check("template", True, f"it will be imported from {shown_url(image)}")
 
 
 def importing_name(configuration: Configuration) -> str:
