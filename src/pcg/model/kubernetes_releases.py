@@ -20,9 +20,9 @@ class Release:
     pause: str
 
 
-# Origin: DefaultEtcdVersion, CoreDNSVersion and PauseVersion in cmd/kubeadm/app/constants/constants.go.
-# Compared with public outputs of `kubeadm config images list` and `pull` for 1.29.15, 1.30.14, 1.32.0 and 1.33.4, which
-# agree; a kubeadm of an earlier patch level lists an earlier etcd (for 1.29.15 also seen: 3.5.10-0). The last patch
+# Origin: DefaultEtcdVersion, CoreDNSVersion and PauseVersion in cmd/kubeadm/app/constants/constants.go. Compared with
+# public outputs of `kubeadm config images list` and `pull`: those for 1.30.14, 1.32.0 and 1.33.4 agree in all three. Of
+# 1.29.15 CoreDNS and pause were seen so, and of etcd also 3.5.10-0, which an earlier patch level lists. The last patch
 # levels by https://github.com/kubernetes/website/blob/main/data/releases/eol.yaml: 1.30.14, 1.31.14, 1.32.13.
 _RELEASES = {
     "1.29": Release("1.29.15", "3.5.16-0", "v1.11.1", "3.9"),
