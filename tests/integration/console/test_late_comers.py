@@ -1,4 +1,4 @@
-"""A console that ends while somebody is still in the midst of TLS: who comes late is sent away, and not waited for."""
+"""A console that ends: who is still in the midst of TLS, or has left unseen, is not waited for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from pcg.clock import SystemClock
 from pcg.console import server
+from pcg.console.hub import Hub
 from pcg.console.settings import Settings
+from pcg.network.trust import Trust
 
 from .conftest import EMAIL, PASSWORD
 from .test_certificate_renewal import serving
@@ -76,3 +79,35 @@ async def test_who_ends_tls_while_the_console_ends_is_sent_away(
     assert await asyncio.wait_for(coming, 10) < server._LAST_SECONDS - 1
     for client in (silent, late):
         client.writer.transport.abort()
+
+
+async def test_who_left_while_nobody_read_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last words wait to be taken when it goes, and the session ends without them."""
+    arrived, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(self: Hub, transport: Any, address: str) -> None:
+        await transport.receive()
+        arrived.set()
+        await over.wait()
+
+    monkeypatch.setattr(Hub, "serve", serve)
+    ended = server._Server.shutdown
+
+    async def shutdown(self: server._Server, **arguments: Any) -> None:
+        asyncio.get_running_loop().call_later(0.05, over.set)  # the server has told every connection by then
+        await ended(self, **arguments)
+
+    monkeypatch.setattr(server._Server, "shutdown", shutdown)
+    settings = Settings(data=tmp_path, port=0, admin_email=EMAIL, admin_password=PASSWORD)
+    async with serving(settings, SystemClock(), monkeypatch) as served:
+        context = Trust.only_ca(served.service.certificates.ca_pem).context()
+        url = f"wss://127.0.0.1:{served.settings.port}/gateway/v1/session"
+        connection = await connect(url, ssl=context, ping_interval=None, proxy=None)
+        for words in ("first", "second", "third"):
+            await connection.send(words)
+        await arrived.wait()
+        connection.transport.abort()
+        await connection.wait_closed()
+        await asyncio.sleep(0.1)  # its end has come to the server, where nobody looks at it
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < server._LAST_SECONDS - 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from contextlib import suppress
 
 from fastapi import APIRouter, Request, WebSocket
 from sqlalchemy import select
@@ -66,7 +67,11 @@ def router(service: Service, hub: Hub, releases: Releases) -> APIRouter:
             await websocket.accept()
         except WebSocketDisconnect:
             return  # gone before it was answered
-        await hub.serve(_Socket(websocket), client_address(websocket))
+        socket = _Socket(websocket)
+        try:
+            await hub.serve(socket, client_address(websocket))
+        finally:
+            await socket.read_out()
 
     return routes
 
@@ -111,6 +116,14 @@ class _Socket:
             await self._websocket.close()
         except (WebSocketDisconnect, RuntimeError) as error:
             raise _gone() from error
+
+    async def read_out(self) -> None:
+        """What came and nobody took is dropped. As long as something waits, the server holds back the reading of more;
+        and asyncio's TLS, once the peer has left meanwhile, ends by no close of ours, but only when it may read on."""
+        with suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(0):
+                while (await self._websocket.receive())["type"] == "websocket.receive":
+                    continue
 
 
 def _gone() -> Unreachable:
