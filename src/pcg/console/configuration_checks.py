@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any
 
+from pcg.clouds.base import Check
 from pcg.clouds.foreseen import foreseen
 from pcg.console.gateway_state import RUN, machines_of, status_of
 from pcg.console.store.models import Gateway
@@ -38,17 +40,16 @@ def check_standing(row: Gateway, wanted: Configuration) -> None:
         )
 
 
-def demand_no_failure_foretold(row: Gateway, wanted: Configuration) -> list[str]:
+def demand_no_failure_foretold(row: Gateway, foretold: Sequence[Check]) -> list[str]:
     """Notices of what may fail. Raises InvalidInput for what will, unless the gateway stands with it already."""
-    present = parse_configuration(row.configuration)[0] if row.mode == RUN and row.configuration else None
-    lived_with = {check.what for check in foreseen(present)} if present else set[str]()
-    notices: list[str] = []
-    for check in foreseen(wanted):
-        if check.ok is False and check.what not in lived_with and check.problem is not None:
-            raise check.problem
-        if check.ok is not True:
-            notices.append(check.what)
-    return notices
+    failing = [check for check in foretold if check.ok is False]
+    if failing and row.mode == RUN and row.configuration:
+        lived_with = {check.what for check in foreseen(parse_configuration(row.configuration)[0])}
+        failing = [check for check in failing if check.what not in lived_with]
+    for check in failing:
+        assert check.problem is not None  # each that is wrong says why
+        raise check.problem
+    return [check.what for check in foretold if check.ok is not True]
 
 
 def check_no_nul(part: Any, where: str = "") -> None:

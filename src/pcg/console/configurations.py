@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pcg.clock import Clock
+from pcg.clouds.foreseen import foreseen
 from pcg.console.address_overlaps import demand_apart
 from pcg.console.audit import record
 from pcg.console.auth import Action, Actor, require, token_hash
@@ -79,7 +80,7 @@ class Configurations:
         (`addresses-overlap`) when another gateway has some of the addresses.
         """
         configuration, notices = parse_configuration(document)
-        typed = typed_with_scheme(document)
+        typed, foretold = typed_with_scheme(document), foreseen(configuration)
         wanted = configuration.model_dump(mode="json", by_alias=True)
         check_no_nul(wanted)
         if ciphertext is not None:
@@ -100,7 +101,7 @@ class Configurations:
                     remedy=[f"Write cloud: {row.cloud}, or create another gateway."],
                 )
             check_standing(row, configuration)
-            notices += demand_no_failure_foretold(row, configuration)
+            notices += demand_no_failure_foretold(row, foretold)
             # The same again counts where the gateway runs something else that this console has lost.
             same = row.configuration == wanted and row.vcenter_typed == typed
             new = changed = row.mode != RUN or not same or agreed_unsaved(row)

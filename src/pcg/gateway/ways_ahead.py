@@ -18,7 +18,7 @@ from pcg.clouds.base import Check
 from pcg.diagnosis.probes import sntp
 from pcg.diagnosis.probes.answer import About, Outcome, ProbeAnswer
 from pcg.diagnosis.probes.console import ConsoleWay, probe_console
-from pcg.diagnosis.probes.name import ask_names
+from pcg.diagnosis.probes.name import ask_names, is_address
 from pcg.errors import AskPerson
 from pcg.gateway.address_claims import AskWhoHas
 from pcg.model.configuration import Configuration
@@ -37,7 +37,8 @@ NAME_SERVER_PORT = 53
 _NOBODYS_NAME = "gateway.invalid"
 """no name server knows it (RFC 6761, 6.4), so each that answers says so"""
 
-_ANSWERED = ("name-unknown",)
+_UNKNOWN = "name-unknown"
+"""it answers, and says that there is no such name"""
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,13 @@ async def _time_server(server: str, port: int) -> Check:
 async def _name_server(server: str, port: int, host: str) -> Check:
     """Any answer will do but that it does not know the console, which nodes look for."""
     name = f"name server {server}"
-    literal = not any(symbol.isalpha() for symbol in host) or ":" in host
+    literal = is_address(host)
     wanted = _NOBODYS_NAME if literal else host
     answers, _ = await ask_names(About.CONSOLE, wanted, [(server, port)])
     answer = answers[-1]
-    if answer.answer is Outcome.PASSED or (literal and answer.kind in _ANSWERED):
+    if answer.answer is Outcome.PASSED or (literal and answer.kind == _UNKNOWN):
         return Check(name, True, f"the {name} answers this machine")
-    if answer.kind in _ANSWERED:
+    if answer.kind == _UNKNOWN:
         remedy = "Let it know the console's name, or let the nodes use a proxy, which asks by itself."
         return _untold(name, f"The {name} does not know the console's name {host}.", [_told(answer)], remedy)
     remedy = "Open UDP and TCP 53 from the nodes' network to it, or give another name server."

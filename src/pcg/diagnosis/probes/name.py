@@ -35,7 +35,7 @@ async def ask_names(
 ) -> tuple[list[ProbeAnswer], list[str]]:
     """One answer for each server, all asked side by side, and the addresses that were found."""
     question = ProbeAnswer(about, "name", name)
-    if _is_address(name):
+    if is_address(name):
         return [question.passed("an address: no name server is needed")], [name]
     known = await asyncio.to_thread(hosts_file_addresses, name)
     if known:
@@ -67,7 +67,7 @@ async def ask_names(
     return list(answers), list(dict.fromkeys(address for server in servers for address in found.get(server, [])))
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
