@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pcg.clouds.base import MachineSpec
-from pcg.clouds.vsphere.inventory import Candidate, Place
+from pcg.clouds.vsphere.inventory import Candidate
+from pcg.clouds.vsphere.survey import Place
 from pcg.clouds.vsphere.templates import clone_spec, without_user_data
 from pcg.clouds.vsphere.vmomi import vim
 from pcg.model.configuration import CustomSize, Placement

@@ -13,8 +13,9 @@ from typing import Any
 from pcg.clouds.base import Check, ObservedMachine
 from pcg.clouds.missing_room import missing_room
 from pcg.clouds.vsphere import host_ports, host_time, licences
-from pcg.clouds.vsphere.inventory import Candidate, Place, Properties, moid, plain_name, read, traversal
+from pcg.clouds.vsphere.inventory import Candidate, Properties, moid, plain_name, read, traversal
 from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.survey import Place
 from pcg.clouds.vsphere.vmomi import vim
 from pcg.errors import NotFound, PermissionMissing, ResourcesMissing
 from pcg.model.configuration import Configuration, CustomSize

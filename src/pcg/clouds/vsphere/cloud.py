@@ -28,8 +28,8 @@ from pcg.clouds.base import (
 from pcg.clouds.vsphere import capacity, events, inventory, machines, offered, privileges, templates
 from pcg.clouds.vsphere.changes import Changes
 from pcg.clouds.vsphere.images import Imports
-from pcg.clouds.vsphere.inventory import Place
 from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.survey import Place, Survey
 from pcg.clouds.vsphere.tasks import Tasks
 from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import NotFound, PcgError
@@ -84,8 +84,9 @@ class VsphereConnection:
     async def check(self, configuration: Configuration, spares: Collection[int] = ()) -> list[Check]:
         checks: list[Check] = []
         template: Any = None
+        survey = Survey(self._session)
         try:
-            template_id = await self._session.run(templates.find_template, self._session, configuration)
+            template_id = await self._session.run(templates.find_template, self._session, survey, configuration)
             template = vim.VirtualMachine(template_id, self._session.stub)
             checks.append(Check("template", True, f"{configuration.template.folder}/{configuration.template.name}"))
         except PcgError as problem:
@@ -95,15 +96,19 @@ class VsphereConnection:
         for number, placement in enumerate(configuration.placement, 1):
             suffix = f" {number}" if len(configuration.placement) > 1 else ""
             try:
-                place = await self._place(placement)
+                place = await self._session.run(survey.place, placement)
             except PcgError as problem:
+                self._places.pop(placement, None)
                 checks.append(Check(f"placement{suffix}", False, problem.what, problem))
                 continue
             checks.append(Check(f"placement{suffix}", True, f"{placement.datacenter}, {placement.cluster}"))
+            self._places[placement] = place
             places.append(place)
             domains.append(capacity.Domain(suffix, place, nodes_in(configuration, number - 1), number - 1 in spares))
         if places:
-            checks.append(await self._session.run(privileges.check, self._session, configuration, template, places))
+            checks.append(
+                await self._session.run(privileges.check, self._session, survey, configuration, template, places)
+            )
         importing = template is None and "://" in configuration.template.image
         own = [machine for machine in self._own if machine.genuine]
         return checks + await capacity.check(self._session, configuration, domains, own, importing=importing)
@@ -177,7 +182,7 @@ class VsphereConnection:
 
     async def _place(self, placement: Placement) -> Place:
         if placement not in self._places:
-            self._places[placement] = await self._session.run(inventory.resolve, self._session, placement)
+            self._places[placement] = await self._session.run(Survey(self._session).place, placement)
         place = self._places[placement]
         self._folders.add(place.folder.object)
         return place

@@ -112,7 +112,7 @@ async def _host_time(session: VsphereSession, item: Properties) -> HostTime:
 
 
 async def _offset(session: VsphereSession, item: Properties) -> float | None:
-    """None: the account lacks Host.Config.DateTime, or the host does not answer."""
+    """None: the account lacks Host.Config.DateTime (most do), or the host does not answer."""
     if item.get("configManager.dateTimeSystem") is None:
         return None
     try:
@@ -122,8 +122,11 @@ async def _offset(session: VsphereSession, item: Properties) -> float | None:
         return None  # how the time is kept says enough, or says itself that it cannot be told
 
 
-def _ask(item: Properties) -> float:
+def _ask(item: Properties) -> float | None:
     before = time.time()
-    told = item["configManager.dateTimeSystem"].QueryDateTime()
+    try:
+        told = item["configManager.dateTimeSystem"].QueryDateTime()
+    except vim.fault.NoPermission:
+        return None
     between = (before + time.time()) / 2
     return float((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp() - between)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pcg.clouds.base import Check, CloudTask, TaskState, TemplateProgress
-from pcg.clouds.vsphere import image_failures, inventory, leftovers, templates
+from pcg.clouds.vsphere import image_failures, leftovers, templates
 from pcg.clouds.vsphere.downloads import Source, importable, source_of
 from pcg.clouds.vsphere.leases import Lease, call, to_the_end
 from pcg.clouds.vsphere.leftovers import IMPORTING, Leftover
 from pcg.clouds.vsphere.ova import MalformedOva
 from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.survey import Place, Survey
 from pcg.clouds.vsphere.transfer import Transfer
 from pcg.errors import Conflict, NotFound, PcgError, TryAgain
 from pcg.model.configuration import Configuration, shown_url
@@ -63,7 +64,9 @@ class Imports:
 
     async def ensure(self, configuration: Configuration) -> TemplateProgress:
         try:
-            template = await call(self._session, templates.find_template, self._session, configuration)
+            template = await call(
+                self._session, templates.find_template, self._session, Survey(self._session), configuration
+            )
         except NotFound as missing:
             if missing.reason not in _ABSENT or not importable(configuration.template.image):
                 raise
@@ -126,7 +129,9 @@ class Imports:
         return TemplateProgress(None, failed, fetched=True, attempt=run.attempt)
 
     async def _found(self, configuration: Configuration) -> TemplateProgress:
-        template = await call(self._session, templates.find_template, self._session, configuration)
+        template = await call(
+            self._session, templates.find_template, self._session, Survey(self._session), configuration
+        )
         return TemplateProgress(template=template, fetched=True)
 
     def _begin(self, key: tuple[str, ...], configuration: Configuration) -> None:
@@ -149,7 +154,7 @@ class Imports:
     async def _attempt(self, run: _Import, configuration: Configuration) -> None:
         wanted = configuration.template
         name = importing_name(configuration)
-        place = await call(self._session, inventory.resolve, self._session, configuration.placement[0])
+        place = await call(self._session, Survey(self._session).place, configuration.placement[0])
         folder = await call(self._session, leftovers.ensure_folder, self._session, configuration)
         while True:
             left = await call(self._session, leftovers.look, self._session, folder, name, wanted.name)
@@ -170,16 +175,14 @@ class Imports:
 
     async def _exists(self, configuration: Configuration) -> bool:
         try:
-            await call(self._session, templates.find_template, self._session, configuration)
+            await call(self._session, templates.find_template, self._session, Survey(self._session), configuration)
         except NotFound as missing:
             if missing.reason not in _ABSENT:
                 raise
             return False
         return True
 
-    async def _transfer(
-        self, run: _Import, configuration: Configuration, place: inventory.Place, folder: Any, name: str
-    ) -> None:
+    async def _transfer(self, run: _Import, configuration: Configuration, place: Place, folder: Any, name: str) -> None:
         wanted = configuration.template
         run.doing = "reaching the image's source"
         marks = await call(self._session, leftovers.marks, self._session, wanted.image, wanted.sha256)

@@ -1,4 +1,4 @@
-"""Finding things in vCenter's inventory: bulk reads, paths, and the objects that a placement names.
+"""Finding things in vCenter's inventory: bulk reads, paths, and the one object that a person's name stands for.
 
 Used by every other file of this driver. All functions block and run in the session's threads. A read is one
 RetrievePropertiesEx over a traversal, so that its round trips do not grow with the inventory.
@@ -16,7 +16,6 @@ from urllib.parse import unquote
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import InvalidInput, NotFound
-from pcg.model.configuration import Placement
 
 _Collector = vmodl.query.PropertyCollector
 Properties = dict[str, Any]
@@ -125,18 +124,6 @@ class Candidate:
         return self.path.rsplit("/", 1)[-1]
 
 
-@dataclass(frozen=True)
-class Place:
-    """The objects that one placement names."""
-
-    datacenter: Candidate
-    folder: Candidate
-    cluster: Candidate
-    pool: Candidate
-    datastore: Candidate
-    network: Candidate
-
-
 def choose(kind: str, field: str, wanted: str, candidates: Iterable[Candidate]) -> Candidate:
     """The one candidate of that name or path. Raises NotFound with near matches, InvalidInput when several match."""
     known = list(candidates)
@@ -172,85 +159,10 @@ def _none_similar(kind: str, known: Sequence[Candidate]) -> str:
     return f"visible, with other names: {', '.join(names)}"
 
 
-def datacenters(session: VsphereSession) -> list[Candidate]:
-    found = read(
-        session,
-        [(session.content.rootFolder, [folders_down()], False)],
-        [
-            (vim.Folder, ["name", "parent"]),
-            (vim.Datacenter, ["name", "parent", "vmFolder", "hostFolder"]),
-        ],
-    )
-    return candidates_of(found, vim.Datacenter, below=session.content.rootFolder)
-
-
-def find_datacenter(session: VsphereSession, name: str) -> Candidate:
-    return choose("datacenter", "placement.datacenter", name, datacenters(session))
-
-
-def find_folder(session: VsphereSession, datacenter: Candidate, name: str, field: str) -> Candidate:
-    root = datacenter.properties["vmFolder"]
-    found = read(session, [(root, [folders_down()], False)], [(vim.Folder, ["name", "parent"])])
-    known = candidates_of(found, vim.Folder, below=root)
-    prefix = f"{datacenter.path}/vm/"
-    return choose("folder", field, name.strip("/").removeprefix(prefix), known)
-
-
-def find_cluster(session: VsphereSession, datacenter: Candidate, name: str) -> Candidate:
-    root = datacenter.properties["hostFolder"]
-    paths = ["name", "parent", "resourcePool", "host"]
-    found = read(
-        session, [(root, [folders_down()], False)], [(vim.Folder, ["name", "parent"]), (vim.ComputeResource, paths)]
-    )
-    return choose("cluster", "placement.cluster", name, candidates_of(found, vim.ComputeResource, below=root))
-
-
-def cluster_parts(session: VsphereSession, cluster: Candidate) -> list[Properties]:
-    """Pools, datastores and networks of a cluster, in one read."""
-    pools = traversal("pools", vim.ResourcePool, "resourcePool", into=["pools"])
-    steps = [
-        traversal("root pool", vim.ComputeResource, "resourcePool", into=[pools]),
-        traversal("datastores", vim.ComputeResource, "datastore"),
-        traversal("networks", vim.ComputeResource, "network"),
-    ]
-    return read(
-        session,
-        [(cluster.object, steps, True)],
-        [(vim.ResourcePool, ["name", "parent"]), (vim.Datastore, ["name"]), (vim.Network, ["name"])],
-    )
-
-
-def find_pool(parts: list[Properties], cluster: Candidate, name: str) -> Candidate:
-    known = candidates_of(parts, vim.ResourcePool, below=cluster.object)
-    return choose("resource pool", "placement.resourcePool", name, known)
-
-
-def find_datastore(parts: list[Properties], name: str) -> Candidate:
-    return choose("datastore", "placement.datastore", name, _flat(parts, vim.Datastore))
-
-
-def find_network(parts: list[Properties], name: str) -> Candidate:
-    return choose("network", "placement.network", name, _flat(parts, vim.Network))
-
-
-def resolve(session: VsphereSession, placement: Placement) -> Place:
-    """Every object that the placement names; four round trips. Raises NotFound or InvalidInput."""
-    datacenter = find_datacenter(session, placement.datacenter)
-    folder = find_folder(session, datacenter, placement.folder, "placement.folder")
-    cluster = find_cluster(session, datacenter, placement.cluster)
-    parts = cluster_parts(session, cluster)
-    return Place(
-        datacenter=datacenter,
-        folder=folder,
-        cluster=cluster,
-        pool=find_pool(parts, cluster, placement.resource_pool),
-        datastore=find_datastore(parts, placement.datastore),
-        network=find_network(parts, placement.network),
-    )
-
-
-def candidates_of(found: list[Properties], kind: Any, *, below: Any) -> list[Candidate]:
-    """The objects of one kind with their paths from `below` (left out itself)."""
+def candidates_of(found: Sequence[Properties], kind: Any, *, below: Any) -> list[Candidate]:
+    """The objects of one kind that lie below `below`, with their paths from there; none when that may not be seen."""
+    if below is None:
+        return []
     by_id = {moid(item["object"]): item for item in found}
     result = []
     for item in found:
@@ -261,13 +173,6 @@ def candidates_of(found: list[Properties], kind: Any, *, below: Any) -> list[Can
         while at is not None and moid(at) in by_id and moid(at) != moid(below):
             names.append(plain_name(by_id[moid(at)].get("name", moid(at))))
             at = by_id[moid(at)].get("parent")
-        result.append(Candidate("/".join(reversed(names)), item["object"], item))
+        if at is not None and moid(at) == moid(below):
+            result.append(Candidate("/".join(reversed(names)), item["object"], item))
     return result
-
-
-def _flat(parts: list[Properties], kind: Any) -> list[Candidate]:
-    return [
-        Candidate(plain_name(item.get("name", moid(item["object"]))), item["object"], item)
-        for item in parts
-        if isinstance(item["object"], kind)
-    ]

@@ -14,6 +14,7 @@ from typing import Any
 from pcg.clouds.vsphere import image_failures, inventory
 from pcg.clouds.vsphere.inventory import Properties, plain_name, read, read_one, traversal
 from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.survey import Survey, folder_in
 from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import NotFound, TryAgain
 from pcg.model.configuration import Configuration, shown_url
@@ -39,13 +40,14 @@ class Leftover(Enum):
 
 def ensure_folder(session: VsphereSession, configuration: Configuration) -> Any:
     """The template folder, made if it is missing; so are the folders above it."""
-    datacenter = inventory.find_datacenter(session, configuration.placement[0].datacenter)
+    survey = Survey(session)
+    datacenter = survey.datacenter(configuration.placement[0].datacenter)
     wanted = configuration.template.folder
     try:
-        return inventory.find_folder(session, datacenter, wanted, "template.folder").object
+        return survey.folder(datacenter, wanted, "template.folder").object
     except NotFound:
         at = datacenter.properties["vmFolder"]
-    for name in wanted.strip("/").removeprefix(f"{datacenter.path}/vm/").split("/"):
+    for name in folder_in(datacenter, wanted).split("/"):
         at = _folder_in(session, at, name) or _made_folder(session, at, name)
     return at
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from pcg.clouds.base import MachineSpec, ObservedMachine, PowerState
 from pcg.clouds.vsphere import templates
-from pcg.clouds.vsphere.inventory import Place, Properties, folders_down, moid, plain_name, read, read_one, traversal
+from pcg.clouds.vsphere.inventory import Properties, folders_down, moid, plain_name, read, read_one, traversal
 from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.survey import Place
 from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import Conflict, GiveUp
 from pcg.model.naming import MARK_ADDRESS, MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE, MARK_MADE_FROM

@@ -1,7 +1,8 @@
 """Reads from vCenter what `permissions.py` needs to explain an answer: roles, permissions, and who stands above whom.
 
-Used by `privileges.py`. One bulk read for the roles and all ancestors, then one call for each object and each of its
-ancestors; an account may see less of them than there is, and that is noted, not raised. Blocks.
+Used by `privileges.py`. One bulk read for the roles, all ancestors and what stands on them. An account may see less of
+them than there is: then one call for each such object tells what reaches it from above, and what it does not tell is
+noted, not raised. Blocks.
 """
 
 from __future__ import annotations
@@ -22,37 +23,36 @@ def read_permissions(
     objects by id, for a person.
     """
     manager = session.content.authorizationManager
+    root = moid(session.content.rootFolder)
     up = traversal("up", vim.ManagedEntity, "parent", into=["up"])
     starts: list[tuple[Any, Sequence[Any], bool]] = [(one, [up], False) for one in objects]
     found = read(
         session,
         [*starts, (manager, (), False)],
-        [(vim.ManagedEntity, ["name", "parent"]), (vim.AuthorizationManager, ["roleList"])],
+        [(vim.ManagedEntity, ["name", "parent", "permission"]), (vim.AuthorizationManager, ["roleList"])],
     )
     role_list = next((item.get("roleList") for item in found if "roleList" in item), None) or []
     entities = {moid(item["object"]): item for item in found if isinstance(item["object"], vim.ManagedEntity)}
     chains = {moid(one): _chain(entities, moid(one)) for one in objects}
     by_object: dict[str, dict[Permission, None]] = {}
+    for at, item in entities.items():
+        _add(by_object, at, item.get("permission") or [])
+    shown = frozenset(by_object)
     unreadable: set[str] = set()
-    asked: dict[str, Any] = {moid(one): one for one in objects}
-    asked |= {at: entities[at]["object"] for chain in chains.values() for at in chain if at in entities}
-    for at, managed_object in asked.items():
+    for managed_object in objects:
+        chain = chains[moid(managed_object)]
+        seen = [entities[at] for at in chain if at in entities and "permission" not in entities[at]["hidden"]]
+        # A chain on which nothing stands at all is one of which vCenter did not tell.
+        if chain[-1] == root and len(seen) == len(chain) and not shown.isdisjoint(chain):
+            continue
         try:
-            # For the objects themselves with what they inherit: of an ancestor that the account may not see, the
-            # permissions that propagate are told all the same.
-            answer = manager.RetrieveEntityPermissions(managed_object, at in paths)
+            _add(by_object, moid(managed_object), manager.RetrieveEntityPermissions(managed_object, True) or [])
         except vim.fault.NotAuthenticated:
             raise
         except vmodl.MethodFault:
-            if at in paths:
-                unreadable.add(at)  # else what propagates from there was told with the object below
-            continue
-        for one in answer or []:
-            on = moid(one.entity) if one.entity is not None else at
-            permission = Permission(on, one.principal, bool(one.group), int(one.roleId), bool(one.propagate))
-            by_object.setdefault(on, {})[permission] = None
+            unreadable.add(moid(managed_object))
     # A chain that does not reach the root has ancestors that may hold anything.
-    hidden_above = {chain[-1] for chain in chains.values() if moid(session.content.rootFolder) != chain[-1]}
+    hidden_above = {chain[-1] for chain in chains.values() if chain[-1] != root}
     known = Permissions(
         accounts=tuple(dict.fromkeys((session.user_name, session.account))),
         roles={
@@ -63,7 +63,15 @@ def read_permissions(
         paths={at: _path(entities, at) for at in entities} | dict(paths),
         unreadable=frozenset(unreadable | hidden_above),
     )
-    return known, [managed_object for at, managed_object in asked.items() if at not in paths]
+    return known, [item["object"] for at, item in entities.items() if at not in paths]
+
+
+def _add(by_object: dict[str, dict[Permission, None]], at: str, told: Sequence[Any]) -> None:
+    """`told` of the object `at`; what propagates from above may be among it."""
+    for one in told:
+        on = moid(one.entity) if one.entity is not None else at
+        permission = Permission(on, one.principal, bool(one.group), int(one.roleId), bool(one.propagate))
+        by_object.setdefault(on, {})[permission] = None
 
 
 def _chain(entities: Mapping[str, Properties], at: str) -> list[str]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from pcg.clouds.base import MachineSpec
 from pcg.clouds.vsphere import inventory
-from pcg.clouds.vsphere.inventory import Place, Properties, read, read_one, traversal
+from pcg.clouds.vsphere.inventory import Properties, read, read_one, traversal
 from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.survey import Place, Survey
 from pcg.clouds.vsphere.vmomi import vim
 from pcg.errors import NotFound
 from pcg.model.configuration import Configuration, CustomSize
@@ -30,10 +31,9 @@ NO_USER_DATA = "---"
 TEMPLATE_PATHS = ["name", "config.template", "config.hardware.device", "runtime.powerState"]
 
 
-def find_template(session: VsphereSession, configuration: Configuration) -> str:
+def find_template(session: VsphereSession, survey: Survey, configuration: Configuration) -> str:
     """The template's managed object id. Raises NotFound with what lies in the folder instead."""
-    datacenter = inventory.find_datacenter(session, configuration.placement[0].datacenter)
-    folder = inventory.find_folder(session, datacenter, configuration.template.folder, "template.folder")
+    datacenter, folder = survey.template_folder(configuration)
     children = read(
         session,
         [(folder.object, [traversal("children", vim.Folder, "childEntity")], True)],

@@ -12,10 +12,10 @@ from typing import Any
 
 from pcg.clouds.vsphere import image_failures, ova, ovf
 from pcg.clouds.vsphere.downloads import Source
-from pcg.clouds.vsphere.inventory import Place
 from pcg.clouds.vsphere.leases import Lease, call
 from pcg.clouds.vsphere.ova import MalformedOva, Member, OvaReader, Sums
 from pcg.clouds.vsphere.session import VsphereSession
+from pcg.clouds.vsphere.survey import Place
 from pcg.clouds.vsphere.vmomi import vim
 from pcg.errors import AskPerson, PcgError, TryAgain
 from pcg.model.configuration import Template, shown_url

@@ -9,8 +9,9 @@ import pytest
 from pyVmomi import vim
 
 from pcg.clouds.base import MachineSpec, PowerState
-from pcg.clouds.vsphere.inventory import Candidate, Place
+from pcg.clouds.vsphere.inventory import Candidate
 from pcg.clouds.vsphere.machines import NOTE_HAS, foreign_disks, observe
+from pcg.clouds.vsphere.survey import Place
 from pcg.clouds.vsphere.templates import clone_spec
 from pcg.model.configuration import CustomSize, Placement
 from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE, MARK_MACHINE

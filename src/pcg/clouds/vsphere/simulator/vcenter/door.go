@@ -148,6 +148,8 @@ func (v *vcenter) intercept(user string, method *simulator.Method) *answer {
 		return v.addRole(request)
 	case *types.SetEntityPermissions:
 		return v.setPermissions(request)
+	case *types.RemoveEntityPermission:
+		return v.removePermission(request)
 	case *types.HasPrivilegeOnEntities:
 		return v.hasPrivilegeOnEntities(request)
 	case *types.HasUserPrivilegeOnEntities:

@@ -1,14 +1,15 @@
 package main
 
 // Calls about roles, permissions and privileges that the simulator answers untruly: it returns role id 0 for every new
-// role, replaces all permissions of an object where vCenter replaces those of the named accounts, and says that
-// everybody may do everything.
+// role, replaces all permissions of an object where vCenter replaces those of the named accounts, does not show them in
+// the object's property, and says that everybody may do everything.
 
 import (
 	"encoding/json"
 	"net/http"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -40,7 +41,31 @@ func (v *vcenter) setPermissions(request *types.SetEntityPermissions) *answer {
 		}
 	}
 	v.authorization().SetEntityPermissions(request)
+	v.showPermissions(request.Entity)
 	return respond(&types.SetEntityPermissionsResponse{})
+}
+
+func (v *vcenter) removePermission(request *types.RemoveEntityPermission) *answer {
+	v.inventory.Lock()
+	defer v.inventory.Unlock()
+	if simulator.Map.Get(request.Entity) == nil {
+		return refuse(&types.ManagedObjectNotFound{Obj: request.Entity}, "")
+	}
+	v.authorization().RemoveEntityPermission(request)
+	v.showPermissions(request.Entity)
+	return respond(&types.RemoveEntityPermissionResponse{})
+}
+
+// showPermissions makes the object's own property say what the authorization manager says of it, except where this
+// vCenter shall be as VMware's own simulator is.
+func (v *vcenter) showPermissions(object types.ManagedObjectReference) {
+	shown := []types.Permission{}
+	if v.privilegeAnswers() != answersAll {
+		shown = v.permissionsAt(object)
+	}
+	entity := simulator.Map.Get(object)
+	change := types.PropertyChange{Name: "permission", Val: shown}
+	simulator.Map.WithLock(entity, func() { simulator.Map.Update(entity, []types.PropertyChange{change}) })
 }
 
 // hasPrivilegeOnEntities asks by session id; the simulator's session key is the cookie.
@@ -54,7 +79,7 @@ func (v *vcenter) hasPrivilegeOnEntities(request *types.HasPrivilegeOnEntities) 
 }
 
 // Ways in which this vCenter answers questions about an account's privileges: a real one's (truly), that of VMware's own
-// simulator (everything granted), and those of vCenters that let the account ask one question or none.
+// simulator (everything granted, and no permission shown as an object's property), and those of vCenters that let the account ask one question or none.
 const (
 	answersTrue   = "true"
 	answersAll    = "all"
@@ -74,7 +99,17 @@ func (v *vcenter) postPrivilegeAnswers(w http.ResponseWriter, r *http.Request) {
 	v.mutex.Lock()
 	v.answers = wanted.Answers
 	v.mutex.Unlock()
+	v.inventory.Lock()
+	defer v.inventory.Unlock()
+	for _, permission := range v.allPermissions() {
+		v.showPermissions(*permission.Entity)
+	}
 	reply(w, wanted)
+}
+
+func (v *vcenter) allPermissions() []types.Permission {
+	body := v.authorization().RetrieveAllPermissions(&types.RetrieveAllPermissions{})
+	return body.(*methods.RetrieveAllPermissionsBody).Res.Returnval
 }
 
 func (v *vcenter) privilegeAnswers() string {
