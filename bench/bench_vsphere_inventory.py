@@ -24,7 +24,7 @@ from typing import Any
 
 from pyVmomi import SoapStubAdapter, vim
 
-from pcg.clouds.base import CloudTask, Connection, Login, MachineSpec, TaskState, marks_of
+from pcg.clouds.base import CloudTask, Connection, Login, MachineSpec, Remembered, TaskState, marks_of
 from pcg.clouds.table import cloud_of
 from pcg.clouds.vsphere import privileges
 from pcg.clouds.vsphere.simulator.launcher import ADMINISTRATOR, Account, RunningVcenter, vcenter_simulator
@@ -37,7 +37,7 @@ GATEWAY = "g7k2mq9d4x"
 SERVICE = Account("svc-pcg@vsphere.local", "a password of its own", privileges=privileges.least())
 SECRETS = cluster_secrets(b"s" * 32, GATEWAY, 1)
 CLONE_SECONDS = 1.5
-LIMITS = {"speedup": 20.0, "list_bytes": 100_000, "clones_ratio": 1.2}
+LIMITS = {"speedup": 20.0, "most_bytes": 100_000, "clones_ratio": 1.2}
 
 
 @dataclass
@@ -186,7 +186,11 @@ async def measure(strangers: int, sample: int) -> dict[str, Any]:
                 three = await make(connection, configuration, range(2, 5))
                 (extra,) = [m for m in await connection.list_machines(GATEWAY) if m.name.endswith("-4")]
                 await finished(connection, await connection.delete_machine(extra))
-            # As a gateway that was started again and knows nothing.
+            # As a gateway that was started again, with its memory and without.
+            instances = frozenset(instance_uuid(GATEWAY, 1, ordinal) for ordinal in range(1, 4))
+            async with cloud.connect(login) as connection, meter.measure() as again:
+                remembered = Remembered(configuration.placement, instances)
+                assert len(await connection.list_machines(GATEWAY, remembered)) == 3
             async with cloud.connect(login) as connection:
                 async with meter.measure() as first:
                     assert len(await connection.list_machines(GATEWAY)) == 3
@@ -198,11 +202,12 @@ async def measure(strangers: int, sample: int) -> dict[str, Any]:
                     assert len(await connection.inventory("spectro-templates")) > 5
             total, read, seconds = await asyncio.to_thread(one_by_one, vcenter, sample)
     reference = seconds * total / read
-    speedups = [reference / part["seconds"] for part in (first, listed, preflight)]
+    speedups = [reference / part["seconds"] for part in (first, again, listed, preflight)]
     return {
         "bench": "vsphere-inventory",
         "machines": total,
         "first_look": first,
+        "first_look_by_memory": again,
         "list": listed,
         "preflight": preflight,
         "inventory": offered,
@@ -211,7 +216,7 @@ async def measure(strangers: int, sample: int) -> dict[str, Any]:
         "reference_extrapolated": read < total,
         "speedup": round(min(speedups), 1),
         "speedup_list": round(reference / listed["seconds"], 1),
-        "list_bytes": listed["bytes"],
+        "most_bytes": max(part["bytes"] for part in (again, listed, preflight)),
         "one_clone": round(one, 3),
         "three_clones": round(three, 3),
         "clones_ratio": round(three / one, 3),
@@ -226,7 +231,7 @@ def main() -> None:
     arguments = parser.parse_args()
     result = asyncio.run(measure(arguments.machines, arguments.sample))
     print(json.dumps(result))
-    good = result["speedup"] >= LIMITS["speedup"] and result["list_bytes"] < LIMITS["list_bytes"]
+    good = result["speedup"] >= LIMITS["speedup"] and result["most_bytes"] < LIMITS["most_bytes"]
     sys.exit(not (good and result["clones_ratio"] <= LIMITS["clones_ratio"]))
 
 

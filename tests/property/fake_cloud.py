@@ -24,6 +24,7 @@ from pcg.clouds.base import (
     MachineSpec,
     ObservedMachine,
     PowerState,
+    Remembered,
     TaskState,
     TemplateProgress,
     marks_of,
@@ -198,7 +199,7 @@ class FakeConnection:
             running = [self.cloud.begin("import", "", IMPORT, effect)]
         return TemplateProgress(None, running[0])
 
-    async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
+    async def list_machines(self, gateway_id: str, remembered: Remembered | None = None) -> list[ObservedMachine]:
         self.cloud.counts["list"] = self.cloud.counts.get("list", 0) + 1
         self.seen = self.cloud.version
         return [item for item in self.cloud.machines.values() if item.belongs_to(gateway_id)]

@@ -105,6 +105,15 @@ class ObservedMachine:
 
 
 @dataclass(frozen=True)
+class Remembered:
+    """What a gateway remembers of its machines. A cloud that would have to search for them looks there first."""
+
+    placements: Sequence[Placement]
+    instances: frozenset[str]
+    """instance ids; while all of them are found, no more is looked for at once"""
+
+
+@dataclass(frozen=True)
 class CloudTask:
     """A vendor task. `machine_name` is the name of the machine that it makes, starts or removes."""
 
@@ -225,8 +234,9 @@ class Connection(Protocol):
         """Find the template, or start its import; safe to call again and again, and by two gateways at once."""
         ...
 
-    async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
-        """Every machine with our gateway's mark, copies included, in one bulk read."""
+    async def list_machines(self, gateway_id: str, remembered: Remembered | None = None) -> list[ObservedMachine]:
+        """Every machine with our gateway's mark, copies included, in one bulk read. With `remembered`, a cloud that
+        would have to search for them may, for some minutes, leave out those that lie elsewhere and are not in it."""
         ...
 
     async def unfinished(self, gateway_id: str) -> list[CloudTask]:

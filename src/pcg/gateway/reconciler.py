@@ -311,7 +311,7 @@ class Reconciler:
         if not self._settled.is_remembered:
             # Before the bulk read, not after: a machine that is finished in between is in one of both answers.
             situation.unfinished = await situation.connection.unfinished(self.gateway_id)
-        observed = await situation.connection.list_machines(self.gateway_id)
+        observed = await situation.connection.list_machines(self.gateway_id, situation.remembered)
         making = {task.machine_name for task in situation.unfinished if task.kind == "create"}
         self._addresses.look(observed, making, pool_of(situation.configuration.network))
         self._observed, twins, copies = split(observed)

@@ -23,6 +23,7 @@ from pcg.clouds.base import (
     MachineSpec,
     ObservedMachine,
     PowerState,
+    Remembered,
     TaskState,
     TemplateProgress,
 )
@@ -106,7 +107,7 @@ class SimulatedConnection:
         self._import = begun.id
         return TemplateProgress(None, begun, fetched=True)
 
-    async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
+    async def list_machines(self, gateway_id: str, remembered: Remembered | None = None) -> list[ObservedMachine]:
         answer = await self._api.get("/api/machines", gateway=gateway_id)
         self._revisions[gateway_id] = answer["revision"]
         self._own = gateway_id

@@ -6,7 +6,6 @@ runs it in a thread and turns vSphere's faults into the contract's errors.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -21,6 +20,7 @@ from pcg.clouds.base import (
     MachineChange,
     MachineSpec,
     ObservedMachine,
+    Remembered,
     TaskState,
     TemplateProgress,
     nodes_in,
@@ -28,6 +28,7 @@ from pcg.clouds.base import (
 from pcg.clouds.vsphere import capacity, events, inventory, machines, offered, privileges, templates
 from pcg.clouds.vsphere.changes import Changes
 from pcg.clouds.vsphere.images import Imports
+from pcg.clouds.vsphere.own_folders import OwnFolders
 from pcg.clouds.vsphere.session import VsphereSession
 from pcg.clouds.vsphere.survey import Place, Survey
 from pcg.clouds.vsphere.tasks import Tasks
@@ -35,9 +36,6 @@ from pcg.clouds.vsphere.vmomi import vim, vmodl
 from pcg.errors import NotFound, PcgError
 from pcg.model.configuration import Configuration, Placement
 from pcg.network.proxies import NO_PROXIES, Proxies
-
-LOOK_EVERYWHERE_EVERY = 900.0
-"""seconds; in between only the folders that hold machines of ours are read. A person may move one elsewhere."""
 
 
 class VsphereCloud:
@@ -71,10 +69,7 @@ class VsphereConnection:
         self._tasks = Tasks(session)
         self._changes = Changes(session)
         self._places: dict[Placement, Place] = {}
-        self._folders: set[Any] = set()
-        """where our machines are or will be"""
-        self._looked_everywhere: dict[str, float] = {}
-        """monotonic seconds by gateway"""
+        self._folders = OwnFolders(session, self._changes)
         self._inherited = False
         """whether a machine was being made, at the last look, that this connection did not begin"""
         self._mended: set[str] = set()
@@ -119,8 +114,8 @@ class VsphereConnection:
     async def ensure_template(self, configuration: Configuration) -> TemplateProgress:
         return await self._imports.ensure(configuration)
 
-    async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
-        self._own = await self._session.run(self._list, gateway_id)
+    async def list_machines(self, gateway_id: str, remembered: Remembered | None = None) -> list[ObservedMachine]:
+        self._own = await self._session.run(self._list, gateway_id, remembered)
         return self._own
 
     async def unfinished(self, gateway_id: str) -> list[CloudTask]:
@@ -129,7 +124,7 @@ class VsphereConnection:
         if inherited or self._inherited:
             # Nothing tells in which folder it will appear: look everywhere, and once more when it is over. Else a
             # gateway that was killed in the midst of making machines, and was then deleted, would leave them behind.
-            self._looked_everywhere.pop(gateway_id, None)
+            self._folders.look_everywhere_next(gateway_id)
         self._inherited = inherited
         return [self._watched(task) for task in found]
 
@@ -157,7 +152,7 @@ class VsphereConnection:
         return await self._session.run(self._tasks.look, task_id)
 
     async def wait_for_change(self, gateway_id: str, timeout: float) -> bool:
-        if gateway_id not in self._looked_everywhere:
+        if not self._folders.knows(gateway_id):
             await self.list_machines(gateway_id)
         return await self._changes.wait(timeout)
 
@@ -187,21 +182,11 @@ class VsphereConnection:
         self._folders.add(place.folder.object)
         return place
 
-    def _list(self, gateway_id: str) -> list[ObservedMachine]:
+    def _list(self, gateway_id: str, remembered: Remembered | None) -> list[ObservedMachine]:
         try:
-            return self._list_once(gateway_id)
+            return self._folders.list_machines(gateway_id, remembered)
         except vmodl.fault.ManagedObjectNotFound:
             # A folder of ours is gone: look everywhere again, with nothing remembered.
-            self._folders.clear()
+            self._folders.forget()
             self._places.clear()
-            self._looked_everywhere.clear()
-            return self._list_once(gateway_id)
-
-    def _list_once(self, gateway_id: str) -> list[ObservedMachine]:
-        now = time.monotonic()
-        last = self._looked_everywhere.get(gateway_id)
-        if last is None or now - last > LOOK_EVERYWHERE_EVERY:
-            self._folders |= machines.folders_of(self._session, gateway_id)
-            self._looked_everywhere[gateway_id] = now
-        self._changes.begin(self._folders)
-        return machines.list_machines(self._session, self._folders, gateway_id)
+            return self._folders.list_machines(gateway_id, None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pcg
 from pcg.clock import Clock
-from pcg.clouds.base import CloudTask, Connection, ObservedMachine
+from pcg.clouds.base import CloudTask, Connection, ObservedMachine, Remembered
 from pcg.errors import PcgError
 from pcg.gateway.address_claims import AddressClaims
 from pcg.gateway.etcd_api import EtcdFactory
@@ -17,11 +17,14 @@ from pcg.gateway.memory import ClusterMemory, Slot
 from pcg.gateway.ways_ahead import LookAhead
 from pcg.model.configuration import Configuration
 from pcg.model.desired import DesiredState
-from pcg.model.naming import machine_name
+from pcg.model.naming import instance_uuid, machine_name
 from pcg.network.knocking import AskAtPort
 from pcg.nodes.manifests import jet_manifest_template
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets
 from pcg.sealing.keys import GatewayKeys
+
+_MADE = ("made", "started", "up")
+"""phases of a slot whose machine was seen"""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,17 @@ class Situation:
     def name_of(self, slot: Slot) -> str:
         """The machine's name, which is its node's too."""
         return machine_name(self.gateway_id, self.gateway_name, self.cluster.incarnation, slot.ordinal)
+
+    @property
+    def remembered(self) -> Remembered | None:
+        """Of the machines that are to be there; None when none is wanted, since then what nobody remembers counts."""
+        if self.desired.mode != "run":
+            return None
+        there = [slot for slot in self.cluster.slots if slot.phase in _MADE]
+        return Remembered(
+            self.configuration.placement,
+            frozenset(instance_uuid(self.gateway_id, self.cluster.incarnation, slot.ordinal) for slot in there),
+        )
 
     def tell_once(self, key: str, reason: str, message: str, **more: Any) -> None:
         """An event of which there is one an incarnation."""

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from pcg.clock import LoopClock
-from pcg.clouds.base import ChangeKind, CloudTask, Connection, Login, MachineChange, ObservedMachine, TaskState
+from pcg.clouds.base import (
+    ChangeKind,
+    CloudTask,
+    Connection,
+    Login,
+    MachineChange,
+    ObservedMachine,
+    Remembered,
+    TaskState,
+)
 from pcg.errors import CredentialsRejected
 from pcg.gateway.reconciler import Reconciler
 from pcg.gateway.steps.outcome import JetEndpoint
@@ -91,9 +100,9 @@ class MoodyConnection(FakeConnection):
         self._call("check")
         return await super().check(configuration, spares)
 
-    async def list_machines(self, gateway_id: str) -> list[ObservedMachine]:
+    async def list_machines(self, gateway_id: str, remembered: Remembered | None = None) -> list[ObservedMachine]:
         self._call("list_machines")
-        return await super().list_machines(gateway_id)
+        return await super().list_machines(gateway_id, remembered)
 
     async def create_machine(self, gateway_id: str, spec: Any) -> Any:
         self._call("create_machine")
