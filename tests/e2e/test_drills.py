@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,33 +62,6 @@ def test_what_goes_wrong_is_caused_found_and_over(tmp_path: Path) -> None:
     assert [f"{row['scenario']}/{row['cause']}" for row in rows] == names
     assert all(row[told] for row in rows for told in ("caused", "found", "only", "recovered"))
     assert_nothing_gave_a_hint(tmp_path)
-
-
-def test_a_drill_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pcg.cli.main", "drill", "installer-not-registered/name-not-resolved"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    with process, process.stderr:
-        for line in process.stderr:
-            if line.endswith("trouble comes\n"):
-                break
-        assert any(tmp_path.iterdir()) and processes_that_name(tmp_path)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) != 0
-        assert "Traceback" not in process.stderr.read()
-    assert list(tmp_path.iterdir()) == []
-    assert processes_that_name(tmp_path) == []
-
-
-def processes_that_name(folder: Path) -> list[str]:
-    """Every part is told where its data is."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it has ended meanwhile
-            arguments = file.read_bytes().decode(errors="replace")
-            found += [arguments] if str(folder) in arguments else []
-    return found
 
 
 def test_nothing_that_the_lab_answers_names_what_is_played(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pcg.cli.configuration_file import read_document
 from pcg.cli.demo_faults import Lab
 from pcg.cli.demo_stack import ADMIN_EMAIL, Stack
 from pcg.cli.drilling.table import fault_of
+from pcg.cli.ending import run_to_the_end
 from pcg.cli.gateway_changes import configure_gateway
 from pcg.cli.output import plain, progress, show_json
 from pcg.errors import PcgError
@@ -74,7 +75,7 @@ def demo(
     if scenario:
         fault_of(scenario)
     options = Options(once, cloud, vcenter, configuration, int(nodes), scenario, speed, limit)
-    result = asyncio.run(_run(options))
+    result = run_to_the_end(_run(options))
     if once or output == "json":
         if output == "json":
             show_json(result)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pcg.cli.ending import run_to_the_end
 from pcg.cli.output import output_option, plain, progress, show_json
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def drill(
         if table is not None:
             table.show(row)
 
-    asyncio.run(_run(chosen, at_once, speed, logs, ready))
+    run_to_the_end(_run(chosen, at_once, speed, logs, ready))
     if table is None:
         show_json({"drills": [_as_json(row) for row in played]})
     else:
