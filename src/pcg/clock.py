@@ -11,6 +11,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+MOST_OFFSET = 60.0
+"""seconds that two machines' clocks may differ by before anything is made; own certificates are dated a day back, but
+etcd's and the tokens' clocks must agree much better"""
+
 
 class Clock(Protocol):
     """`monotonic` in seconds from an arbitrary start; `now` in UTC; `sleep` in seconds."""

@@ -58,13 +58,13 @@ def provisioned(world: World) -> None:
 def test_a_whole_life(nodes: int) -> None:
     async def story(world: World, data_center: DataCenterProcess) -> None:
         before = {machine.id for machine in data_center.machines()}
-        stranger = data_center.center.add_stranger(world.name_of(1)).id
+        stranger = data_center.center.life.add_stranger(world.name_of(1)).id
         await world.configure()
         await world.until(world.running)
         # import 15, clone 20, power-on 3, boot and cloud-init 15, kubeadm 24, join 13 for others: news waits for nobody
         assert asyncio.get_running_loop().time() < (85 if nodes == 1 else 100)
         provisioned(world)
-        copy = data_center.center.copy_machine(world.ours()[0].id).id
+        copy = data_center.center.life.copy(world.ours()[0].id).id
         await world.reset()
         await world.until(world.clean)
         await world.configure()
@@ -89,7 +89,7 @@ def test_machines_of_a_static_pool_configure_and_tell_the_addresses_that_they_we
         await world.configure()
         await world.until(world.running)
         assert sorted(str(machine.address) for machine in world.ours()) == [f"127.64.0.{n}" for n in (200, 201, 202)]
-        data_center.center.remove(next(item.id for item in world.ours() if item.address == "127.64.0.201"))
+        data_center.center.life.remove(next(item.id for item in world.ours() if item.address == "127.64.0.201"))
         await tended(world, lambda: told(world, "MachineDeletedOutside") == 1)
         await tended(world, world.running)
         assert sorted(str(machine.address) for machine in world.ours()) == [f"127.64.0.{n}" for n in (200, 202, 203)]
@@ -217,7 +217,7 @@ def test_a_machine_that_someone_deletes_is_replaced() -> None:
         await world.configure()
         await world.until(world.running)
         first, second, third = (machine.id for machine in world.ours())
-        data_center.center.remove(second)
+        data_center.center.life.remove(second)
         await tended(world, lambda: told(world, "MachineDeletedOutside") == 1)
         await tended(world, world.running)
         provisioned(world)
@@ -234,7 +234,7 @@ def test_one_loss_after_the_other_never_costs_the_quorum() -> None:
         await world.configure()
         await world.until(world.running)
         for losses in range(1, 5):
-            data_center.center.remove(world.ours()[0].id)
+            data_center.center.life.remove(world.ours()[0].id)
             await tended(world, lambda losses=losses: told(world, "NodeReady") == 3 + losses and world.running())  # type: ignore[misc]
             provisioned(world)
         assert told(world, "EtcdMemberRemoved") == 4
@@ -247,7 +247,7 @@ def test_two_machines_lost_at_once_are_a_lost_cluster_that_is_rebuilt() -> None:
         await world.configure()
         await world.until(world.running)
         for machine in world.ours()[1:]:
-            data_center.center.remove(machine.id)
+            data_center.center.life.remove(machine.id)
         await asyncio.sleep(60)  # the gateway is away: etcd has lost its majority before anybody looks
         await tended(world, lambda: "cluster-lost" in conditions(world))
         await asyncio.sleep(600)
@@ -266,7 +266,7 @@ def test_killed_while_a_lost_machine_is_replaced(boundary: int) -> None:
     async def story(world: World, data_center: DataCenterProcess) -> None:
         await world.configure()
         await world.until(world.running)
-        data_center.center.remove(world.ours()[1].id)
+        data_center.center.life.remove(world.ours()[1].id)
         await world.until(lambda: told(world, "NodeReady") == 4 and world.running(), [boundary])
         provisioned(world)
 
@@ -278,7 +278,7 @@ def test_a_machine_that_someone_switches_off_is_switched_on_again() -> None:
         await world.configure()
         await world.until(world.running)
         machines = [machine.id for machine in world.ours()]
-        data_center.center.power_off(machines[0])
+        data_center.center.life.power_off(machines[0])
         await tended(world, lambda: told(world, "MachinePoweredOffOutside") == 1)
         await tended(world, world.running)
         provisioned(world)
@@ -316,7 +316,7 @@ def test_the_only_machine_deleted_is_a_lost_cluster_that_a_reset_heals() -> None
     async def story(world: World, data_center: DataCenterProcess) -> None:
         await world.configure()
         await world.until(world.running)
-        data_center.center.remove(world.ours()[0].id)
+        data_center.center.life.remove(world.ours()[0].id)
         await tended(world, lambda: "cluster-lost" in conditions(world))
         await world.reset()
         await world.until(world.clean)

@@ -231,7 +231,7 @@ def test_the_machine_that_is_being_replaced_is_lost_and_the_spare_one_takes_its_
         world.document = sized(3, "medium")
         await world.configure()
         await world.until(lambda: len(world.ours()) == 4)
-        data_center.center.remove(first.id)
+        data_center.center.life.remove(first.id)
         await world.until(lambda: all_made(world, 8) and len(world.ours()) == 3)
         provisioned(world)
         assert told(world, "MachineDeletedOutside") == 1
@@ -246,7 +246,7 @@ def test_the_spare_one_is_lost_and_made_anew() -> None:
         world.document = sized(1, "medium")
         await world.configure()
         await world.until(lambda: len(world.ours()) == 2)
-        data_center.center.remove(next(machine.id for machine in world.ours() if machine.id != first.id))
+        data_center.center.life.remove(next(machine.id for machine in world.ours() if machine.id != first.id))
         await world.until(lambda: all_made(world, 8) and len(world.ours()) == 1)
         provisioned(world)
 

@@ -1,11 +1,29 @@
-"""How a cloud's preflight says that something has no room for the nodes: the same words on every cloud."""
+"""How a cloud's preflight counts what needs room and says that there is none: the same words on every cloud."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from pcg.clouds.base import Check
 from pcg.errors import ResourcesMissing
+
+
+class Share(Protocol):
+    """What one placement asks of an object."""
+
+    @property
+    def nodes(self) -> int: ...
+
+    @property
+    def spare(self) -> bool:
+        """Whether one more is made there for a while, to take another's place."""
+        ...
+
+
+def machines_of(group: Sequence[Share]) -> int:
+    """Of placements that share an object: there is one spare machine at a time."""
+    return sum(share.nodes for share in group) + any(share.spare for share in group)
 
 
 def missing_room(

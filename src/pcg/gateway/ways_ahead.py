@@ -14,24 +14,23 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from pcg.clock import MOST_OFFSET
 from pcg.clouds.base import Check
 from pcg.diagnosis.probes import sntp
 from pcg.diagnosis.probes.answer import About, Outcome, ProbeAnswer
 from pcg.diagnosis.probes.console import ConsoleWay, probe_console
-from pcg.diagnosis.probes.name import ask_names, is_address
+from pcg.diagnosis.probes.name import ask_names
 from pcg.errors import AskPerson
 from pcg.gateway.address_claims import AskWhoHas
 from pcg.model.configuration import Configuration
 from pcg.network.address_in_use import Presence, address_in_use
+from pcg.network.addresses import is_address
 from pcg.network.endpoint import parse_endpoint
 from pcg.network.machine_names import name_servers_of_machine
 from pcg.network.proxies import parse_proxies, without_credentials
 
 SECONDS = 6.0
 """for all of them together, side by side"""
-
-MOST_OFFSET = 60.0
-"""seconds between this machine's clock and a time server's; as between this machine's and a host's"""
 
 NAME_SERVER_PORT = 53
 _NOBODYS_NAME = "gateway.invalid"

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from pcg.errors import InvalidInput
+from pcg.network.addresses import is_address
 from pcg.network.name_queries import NameServer, Resolver
 
 MAXIMUM = 3
@@ -92,13 +93,7 @@ class ResolvingLoop(asyncio.SelectorEventLoop):
 
 
 def _needs_no_server(name: str) -> bool:
-    if name.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return name.rstrip(".").lower() == "localhost" or is_address(name)
 
 
 def _server(text: str) -> NameServer:

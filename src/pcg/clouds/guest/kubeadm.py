@@ -46,6 +46,7 @@ from pcg.clouds.guest.node import (
     Node,
     registration,
 )
+from pcg.network.addresses import is_address
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
@@ -239,7 +240,7 @@ class Kubeadm:
         addresses = [self._address, "10.96.0.1"]
         host = endpoint.rpartition(":")[0].strip("[]")
         if host and host not in addresses:
-            (addresses if _is_address(host) else names).append(host)
+            (addresses if is_address(host) else names).append(host)
         certificate, key = authority.serving(names, addresses, self._environment.clock.now())
         self._disk.write(SERVING_FILE, certificate)
         self._disk.write(SERVING_KEY_FILE, key, 0o600)
@@ -328,7 +329,3 @@ def _kubeconfig(ca: str, endpoint: str, user: dict[str, str]) -> dict[str, Any]:
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-def _is_address(host: str) -> bool:
-    return host.replace(".", "").isdigit() or ":" in host

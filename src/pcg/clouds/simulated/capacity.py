@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pcg.clouds.base import Check
-from pcg.clouds.missing_room import missing_room
+from pcg.clouds.missing_room import machines_of, missing_room
 from pcg.model.configuration import CustomSize
 
 
@@ -34,7 +34,7 @@ def check(domains: Sequence[Domain], size: CustomSize) -> list[Check]:
     checks = []
     for group in groups.values():
         suffix, told = group[0].suffix, group[0].told
-        nodes = sum(domain.nodes for domain in group) + any(domain.spare for domain in group)
+        nodes = machines_of(group)
         checks.append(_memory(f"memory{suffix}", told["hosts"], max(0, nodes - told["own"]["running"]), size))
         checks.append(_space(f"datastore{suffix}", told["datastore"], max(0, nodes - told["own"]["there"]), size))
     return checks

@@ -6,7 +6,6 @@ changes the state on disk before it answers; work that takes time becomes a task
 
 from __future__ import annotations
 
-import random
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from pcg.clouds.lab.dhcp import DhcpScope, DhcpServer
 from pcg.clouds.simulated import permissions as privilege
 from pcg.clouds.simulated.door import Door
 from pcg.clouds.simulated.durations import Durations
-from pcg.clouds.simulated.events import ADMINISTRATOR, EventLog
+from pcg.clouds.simulated.events import EventLog
 from pcg.clouds.simulated.hosts import Hosts
 from pcg.clouds.simulated.images import Gate, ImageFetcher
 from pcg.clouds.simulated.inventory import (
@@ -35,7 +34,8 @@ from pcg.clouds.simulated.inventory import (
     find_place,
     template_path,
 )
-from pcg.clouds.simulated.machines import Machine, Machines, new_id, new_mac
+from pcg.clouds.simulated.machine_life import MachineLife
+from pcg.clouds.simulated.machines import Machine, Machines
 from pcg.clouds.simulated.news import News
 from pcg.clouds.simulated.permissions import Permissions
 from pcg.clouds.simulated.refusals import Refusal
@@ -46,8 +46,6 @@ from pcg.model.naming import MARK_GATEWAY, MARK_INSTANCE
 
 _TEMPLATE = "template"
 _LEASES = "leases"
-STRANGERS = ("stranger-web-1", "stranger-web-2", "stranger-database")
-"""machines of other people that were there before"""
 
 
 class DataCenter:
@@ -80,8 +78,6 @@ class DataCenter:
         self.events = EventLog(state)
         self.dhcp = DhcpServer(scope, state.get(_LEASES, NETWORK), self._keep_leases)
         self.surroundings = Surroundings()
-        self._unheard: dict[str, dict[str, Any]] = {}
-        """what guests would report if their agents ran, by machine"""
         self.news = News(int(clock.now().timestamp() * 1000))
         self._fetcher = fetcher
         self._durations = durations or Durations()
@@ -98,8 +94,9 @@ class DataCenter:
             preparations={"import": self._fetch},
             on_change=lambda task: self.news.changed(task.owner or News.EVERYONE),
         )
-        if state.get("made", "strangers") is None:
-            self._make_strangers()
+        self.life = MachineLife(
+            state, clock, self.machines, self.dhcp, self.surroundings, self.news, self.events, self.calls
+        )
 
     async def run(self) -> None:
         """Carries out tasks until cancelled."""
@@ -249,83 +246,6 @@ class DataCenter:
             "error": task.error,
         }
 
-    # What a lab, or a person beside us, does.
-
-    def add_stranger(self, name: str, *, powered_on: bool = False) -> Machine:
-        place = Place("pcg" if name.startswith("pcg-") else "others", POOL, DATASTORE, NETWORK)
-        made = self._new(name, str(uuid.uuid4()), place, (2, 4, 20), {})
-        return self._switched(made, powered_on) if powered_on else self._put(made)
-
-    def copy_machine(self, machine_id: str) -> Machine:
-        """As a person clones: the settings come along, identity does not."""
-        source = self.machines.get(machine_id)
-        place = Place(source.folder, source.pool, source.datastore, source.network)
-        size = (source.cpus, source.memory, source.disk)
-        name = f"copy-of-{source.name}"
-        made = self._new(name, str(uuid.uuid4()), place, size, source.marks)
-        self._log("copied", made)
-        return self._put(made, user_data=source.user_data, meta_data=source.meta_data)
-
-    def hear(self, machine_id: str, report: Mapping[str, Any]) -> None:
-        """What a guest's agent reports. A machine that was switched off or removed meanwhile reports nothing any more,
-        and one whose agent does not run only once it does."""
-        if not self.surroundings.well("agents_run"):
-            self._unheard[machine_id] = dict(report)
-            return
-        machine = self.machines.find(machine_id)
-        if machine is None or not machine.powered_on:
-            return
-        if any(getattr(machine, name) != value for name, value in report.items()):
-            self.machines.change(machine_id, **report)
-            self.news.changed(machine.owner)
-
-    def start_agents(self) -> None:
-        """They report what they know."""
-        self.surroundings.change(agents_run=True)
-        unheard, self._unheard = self._unheard, {}
-        for machine_id, report in unheard.items():
-            self.hear(machine_id, report)
-
-    def restart_machines(self) -> None:
-        """Every machine of a gateway that runs boots anew, as after the reset button."""
-        for machine in [machine for machine in self.machines if machine.owner and machine.powered_on]:
-            self._switched(machine, True)
-
-    def power_off(self, machine_id: str) -> None:
-        machine = self.machines.get(machine_id)
-        self._log("powered-off", machine)
-        self._switched(machine, False)
-
-    def reconfigure(self, machine_id: str, cpus: int, memory: int) -> None:
-        """At once; `memory` in GiB."""
-        machine = self.machines.change(machine_id, cpus=cpus, memory=memory)
-        self._log("reconfigured", machine)
-        self.news.changed(machine.owner)
-
-    def remove(self, machine_id: str, user: str = ADMINISTRATOR) -> None:
-        """At once, without a task; its lease ends with it."""
-        machine = self.machines.get(machine_id)
-        with self.state.transaction():
-            self._log("removed", machine, user)
-            self.machines.remove(machine_id)
-            self.dhcp.release([machine.mac])
-        self.news.changed(machine.owner)
-        self.news.changed(News.POWER)
-
-    def touch(self) -> None:
-        for owner in {machine.owner for machine in self.machines}:
-            self.news.changed(owner)
-
-    def attach_disk(self, machine_id: str, file: str) -> None:
-        machine = self.machines.get(machine_id)
-        self.machines.change(machine_id, foreign_disks=(*machine.foreign_disks, file))
-        self.news.changed(machine.owner)
-
-    @property
-    def loose_disks(self) -> list[str]:
-        """Files of disks whose machine was destroyed without them."""
-        return sorted(self.state.all("disk"))
-
     # What tasks do at their end.
 
     def _create(self, task: Task) -> None:
@@ -335,13 +255,13 @@ class DataCenter:
         self.machines.demand_free(request["name"], place.folder, request["marks"].get(MARK_INSTANCE, ""))
         instance = request["marks"].get(MARK_INSTANCE) or str(uuid.uuid4())
         size = (request["cpus"], request["memory"], request["disk"])
-        made = self._new(request["name"], instance, place, size, request["marks"])
-        self._put(made, user_data=request["user_data"], meta_data=request["meta_data"])
+        made = self.life.new(request["name"], instance, place, size, request["marks"])
+        self.life.put(made, user_data=request["user_data"], meta_data=request["meta_data"])
 
     def _start(self, task: Task) -> None:
         machine = self.machines.get(task.request["machine"])
         if not machine.powered_on:
-            self._switched(machine, True)
+            self.life.switch(machine, True)
 
     def _reconfigure(self, task: Task) -> None:
         machine = self.machines.find(task.request["machine"])
@@ -354,7 +274,7 @@ class DataCenter:
         if machine is not None:
             for file in machine.foreign_disks:
                 self.state.put("disk", file, {})
-            self.remove(machine.id, self.permissions.account)
+            self.life.remove(machine.id, self.permissions.account)
 
     async def _fetch(self, task: Task) -> None:
         await self._fetcher.fetch(task.request["url"], task.request["sha256"])
@@ -392,58 +312,9 @@ class DataCenter:
             if task.kind == kind and task.request.get("machine") == machine.id:
                 return self.described(task)
         if kind == "delete" and machine.powered_on:
-            self._switched(machine, False)
+            self.life.switch(machine, False)
         begun = self.tasks.begin(kind, machine.name, machine.owner, seconds / self.speed, {"machine": machine.id})
         return self.described(begun)
-
-    def _new(
-        self, name: str, instance: str, place: Place, size: tuple[int, int, int], marks: dict[str, str]
-    ) -> Machine:
-        cpus, memory, disk = size
-        return Machine(
-            id=new_id(),
-            name=name,
-            instance=instance,
-            folder=place.folder,
-            pool=place.pool,
-            datastore=place.datastore,
-            network=place.network,
-            mac=new_mac(),
-            created=self.clock.now().timestamp() + random.random() / 1000,
-            cpus=cpus,
-            memory=memory,
-            disk=disk,
-            marks=dict(marks),
-        )
-
-    def _put(self, machine: Machine, **changes: Any) -> Machine:
-        self.machines.put(machine)
-        if changes:
-            machine = self.machines.change(machine.id, **changes)
-        self.news.changed(machine.owner)
-        self.news.changed(News.POWER)
-        return machine
-
-    def _switched(self, machine: Machine, on: bool) -> Machine:
-        self.machines.put(machine)
-        host = self.machines.host_for(machine) if on else ""
-        boot = machine.boot + (1 if on else 0)
-        changes = {"powered_on": on, "boot": boot, "host": host, "address": None, "tools": False, "dhcp": None}
-        self._unheard.pop(machine.id, None)
-        changed = self.machines.change(machine.id, **changes)
-        self.news.changed(machine.owner)
-        self.news.changed(News.POWER)
-        return changed
-
-    def _make_strangers(self) -> None:
-        with self.state.transaction():
-            for number, name in enumerate(STRANGERS):
-                self.add_stranger(name, powered_on=number == 0)
-            self.state.put("made", "strangers", {})
-
-    def _log(self, kind: str, machine: Machine, user: str = ADMINISTRATOR) -> None:
-        self.calls[f"{kind} by hand"] += user == ADMINISTRATOR
-        self.events.write(self.clock.now().timestamp(), kind, user, machine)
 
     def _keep_leases(self, leases: Mapping[str, str]) -> None:
         self.state.put(_LEASES, NETWORK, leases)

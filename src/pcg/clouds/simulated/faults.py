@@ -55,7 +55,7 @@ def _around(
         ill = getattr(center.surroundings, attribute) != well_as
         center.surroundings.change(**{attribute: well_as})
         if ill and restarted:
-            center.restart_machines()
+            center.life.restart_machines()
 
     return Fault(
         lambda center: center.surroundings.change(**{attribute: ill_as}),
@@ -88,13 +88,13 @@ def _right(path: str, name: str) -> Fault:
 
 def _fill_datastore(center: DataCenter) -> None:
     if not any(machine.name == _HOARDER for machine in center.machines):
-        made = center.add_stranger(_HOARDER)
+        made = center.life.add_stranger(_HOARDER)
         center.machines.put(replace(made, disk=made.disk + center.machines.free_space(DATASTORE) - 1))
 
 
 def _empty_datastore(center: DataCenter) -> None:
     for machine in [machine for machine in center.machines if machine.name == _HOARDER]:
-        center.remove(machine.id)
+        center.life.remove(machine.id)
 
 
 def _rename_network(center: DataCenter) -> None:
@@ -123,7 +123,7 @@ FAULTS = {
     "node-image/root-read-only": _around("writable", restarted=True),
     "machines/agents-stopped": Fault(
         lambda center: center.surroundings.change(agents_run=False),
-        lambda center: center.start_agents(),
+        lambda center: center.life.start_agents(),
         lambda center: center.surroundings.times_met("agents_run"),
     ),
     "machines/cards-disconnected": _around("cards_connected"),

@@ -45,7 +45,7 @@ class SimulatedHypervisor:
         self, machine_id: str, *, address: str | None, host_name: str, tools_running: bool, dhcp: bool | None = None
     ) -> None:
         report = {"address": address, "host_name": host_name, "tools": tools_running, "dhcp": dhcp}
-        self._center.hear(machine_id, report)
+        self._center.life.hear(machine_id, report)
 
     async def record(self, machine_id: str, stage: str, started: float, finished: float) -> None:
         machine = self._center.machines.find(machine_id)

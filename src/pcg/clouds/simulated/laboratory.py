@@ -48,26 +48,26 @@ class SimulatedLaboratory:
         ]
 
     async def add_stranger(self, name: str) -> str:
-        return self._center.add_stranger(name).id
+        return self._center.life.add_stranger(name).id
 
     async def copy(self, machine_id: str) -> str:
         self._known(machine_id)
-        return self._center.copy_machine(machine_id).id
+        return self._center.life.copy(machine_id).id
 
     async def power_off(self, machine_id: str) -> None:
         self._known(machine_id)
-        self._center.power_off(machine_id)
+        self._center.life.power_off(machine_id)
 
     async def reconfigure(self, machine_id: str, cpus: int, memory: int) -> None:
         self._known(machine_id)
-        self._center.reconfigure(machine_id, cpus, memory)
+        self._center.life.reconfigure(machine_id, cpus, memory)
 
     async def remove(self, machine_id: str) -> None:
         self._known(machine_id)
-        self._center.remove(machine_id)
+        self._center.life.remove(machine_id)
 
     async def touch(self) -> None:
-        self._center.touch()
+        self._center.life.touch()
 
     def _known(self, machine_id: str) -> None:
         try:

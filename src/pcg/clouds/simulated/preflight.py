@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from pcg.clock import MOST_OFFSET
 from pcg.clouds.base import Check, nodes_in
 from pcg.clouds.simulated import capacity
 from pcg.clouds.simulated.client import ApiClient
@@ -12,9 +13,6 @@ from pcg.clouds.simulated.errors import permission_missing, template_missing, tr
 from pcg.clouds.simulated.refusals import Refusal
 from pcg.errors import AskPerson, NotFound, PcgError, ResourcesMissing, Unreachable
 from pcg.model.configuration import Configuration
-
-MOST_OFFSET = 60.0
-"""seconds between a host's clock and the data center's own"""
 
 
 async def check(

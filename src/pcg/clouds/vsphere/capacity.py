@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pcg.clouds.base import Check, ObservedMachine
-from pcg.clouds.missing_room import missing_room
+from pcg.clouds.missing_room import machines_of, missing_room
 from pcg.clouds.vsphere import host_ports, host_time, licences
 from pcg.clouds.vsphere.inventory import Candidate, Properties, moid, plain_name, read, traversal
 from pcg.clouds.vsphere.session import VsphereSession
@@ -155,17 +155,12 @@ def _grouped(domains: Sequence[Domain], part: str) -> list[list[Domain]]:
     return list(groups.values())
 
 
-def _machines_of(group: list[Domain]) -> int:
-    """There is one spare machine at a time."""
-    return sum(domain.nodes for domain in group) + any(domain.spare for domain in group)
-
-
 def _usable(hosts: Sequence[Properties]) -> list[Properties]:
     return [host for host in hosts if "name" in host and not why_unusable(host)]
 
 
 def _hosts_of(stock: Stock, group: list[Domain], size: CustomSize) -> list[Check]:
-    cluster, suffix, nodes = group[0].place.cluster, group[0].suffix, _machines_of(group)
+    cluster, suffix, nodes = group[0].place.cluster, group[0].suffix, machines_of(group)
     hosts = stock.hosts(cluster)
     if not hosts or any("runtime.connectionState" in host["hidden"] for host in hosts):
         problem = PermissionMissing(
@@ -217,7 +212,7 @@ def _free_memory(host: Properties) -> int:
 
 def _pool(stock: Stock, group: list[Domain], size: CustomSize) -> list[Check]:
     """The limits of the pool and of those above it; the root pool is the cluster itself."""
-    pool, suffix, nodes = group[0].place.pool, group[0].suffix, _machines_of(group)
+    pool, suffix, nodes = group[0].place.pool, group[0].suffix, machines_of(group)
     nodes = max(0, nodes - stock.has("resourcePool", [moid(pool.object)], running=True))
     checks: list[Check] = []
     at = stock.items.get(moid(pool.object))
@@ -244,7 +239,7 @@ def _left(pool: Properties, resource: str, limit_to_unit: int, usage_to_limit: i
 
 
 def _datastore(stock: Stock, group: list[Domain], size: CustomSize) -> Check:
-    place, suffix, nodes = group[0].place, group[0].suffix, _machines_of(group)
+    place, suffix, nodes = group[0].place, group[0].suffix, machines_of(group)
     name, where = f"datastore{suffix}", place.datastore.path
     item = stock.items.get(moid(place.datastore.object), {"hidden": {}})
     if item.get("summary.freeSpace") is None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
+from pcg.clock import MOST_OFFSET
 from pcg.clouds.base import Check
 from pcg.clouds.vsphere.inventory import Properties, moid, plain_name, read
 from pcg.clouds.vsphere.session import VsphereSession
@@ -21,8 +22,6 @@ from pcg.errors import AskPerson, PcgError
 MOST_HOSTS = 16
 MOST_SECONDS = 15.0
 """for all clocks; vCenter asks the host itself, and one that hangs must not hold up the rest"""
-MOST_OFFSET = 60.0
-"""seconds; own certificates are dated a day back, but etcd's and the tokens' clocks must agree much better"""
 PATHS = ["name", "config.dateTimeInfo", "config.service", "configManager.dateTimeSystem"]
 _SERVICES = {"ntp": "ntpd", "ptp": "ptpd"}
 

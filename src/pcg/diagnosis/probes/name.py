@@ -7,11 +7,11 @@ first and TCP for what was cut off. Called by the chains of `first_hops`.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Sequence
 
 from pcg.diagnosis.probes.answer import About, ProbeAnswer, bounded
+from pcg.network.addresses import is_address
 from pcg.network.machine_names import hosts_file_addresses
 from pcg.network.name_queries import NameServer, Resolver
 
@@ -65,11 +65,3 @@ async def ask_names(
 
     answers = await asyncio.gather(*(ask(server) for server in servers))
     return list(answers), list(dict.fromkeys(address for server in servers for address in found.get(server, [])))
-
-
-def is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

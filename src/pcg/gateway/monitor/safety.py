@@ -5,12 +5,13 @@ Plain ASGI, because streams must pass through untouched. `application.py` puts i
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pcg.network.addresses import is_address
 
 MAXIMUM_BODY = 16 * 1024
 """bytes; the largest form holds a password"""
@@ -73,11 +74,7 @@ class Surrounded:
             return False
         host = hosts[0].lower()
         name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name.rstrip(".") in self._names
-        return True
+        return is_address(name) or name.rstrip(".") in self._names
 
 
 def from_our_page(headers: Headers) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pcg.clouds.simulated.datacenter import STRANGERS, shown
+from pcg.clouds.simulated.datacenter import shown
 from pcg.clouds.simulated.images import image_sha256
+from pcg.clouds.simulated.machine_life import STRANGERS
 from pcg.clouds.simulated.permissions import DELETE, IMPORT
 from unit.clouds.simulated.rooms import (
     GATEWAY,
@@ -83,7 +84,7 @@ async def test_a_name_that_is_being_given_is_taken(tmp_path: Path) -> None:
 async def test_a_name_that_somebody_takes_meanwhile_fails_the_task(tmp_path: Path) -> None:
     async with data_center(tmp_path) as center:
         task = center.create_machine(machine_request(1, name="pcg-node"))
-        stranger = center.add_stranger("pcg-node")
+        stranger = center.life.add_stranger("pcg-node")
         await asyncio.sleep(20.1)
         failed = center.task(task["id"])
         assert (failed["state"], failed["error"]["error"]) == ("failed", "name-taken")
@@ -143,7 +144,7 @@ async def test_removing_twice_is_removing_once(tmp_path: Path) -> None:
 async def test_only_the_very_machine_that_is_meant_is_removed(tmp_path: Path) -> None:
     async with data_center(tmp_path) as center:
         machine = await made(center)
-        copy, stranger = center.copy_machine(machine.id), center.add_stranger("web")
+        copy, stranger = center.life.copy(machine.id), center.life.add_stranger("web")
         for victim, instance in ((machine, "another"), (copy, machine.instance), (copy, copy.instance)):
             with refused("wrong-instance"):
                 center.delete_machine(victim.id, instance)
@@ -156,12 +157,12 @@ async def test_only_the_very_machine_that_is_meant_is_removed(tmp_path: Path) ->
 async def test_somebodys_disk_stays_in_the_datastore_when_its_machine_is_destroyed(tmp_path: Path) -> None:
     async with data_center(tmp_path) as center:
         machine = await made(center)
-        center.attach_disk(machine.id, "[ds-1] data/data.vmdk")
+        center.life.attach_disk(machine.id, "[ds-1] data/data.vmdk")
         assert center.list_machines(GATEWAY)["machines"][0]["foreignDisks"] == ["[ds-1] data/data.vmdk"]
         center.delete_machine(machine.id, machine.instance)
         await asyncio.sleep(5.1)
         assert center.machines.find(machine.id) is None
-        assert center.loose_disks == ["[ds-1] data/data.vmdk"]
+        assert center.life.loose_disks == ["[ds-1] data/data.vmdk"]
 
 
 async def test_a_machines_lease_ends_with_it(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ that wants what stands to meet them switches `edge/relay/cut` on and off.
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from pcg.clouds.lab.edge.relay import Pace, Relay
 from pcg.clouds.lab.edge.tls_terminator import TlsTerminator
 from pcg.clouds.lab.edge.upstream import Upstream
 from pcg.errors import NotFound
+from pcg.network.addresses import is_address
 
 NAME = "console.edge.test"
 ARTIFACTS = "artifacts.edge.test"
@@ -89,7 +89,7 @@ class Edge:
         self._host = host
         self._name = name
         self._ports = ports or Ports()
-        names = {ARTIFACTS: host, **({} if _is_address(name) else {name.lower(): host})}
+        names = {ARTIFACTS: host, **({} if is_address(name) else {name.lower(): host})}
         self._names = NameServer(names)
         self._proxy = ForwardProxy(folder, user=proxy_user, password=proxy_password, names=names)
         self._tls = TlsTerminator(folder, Upstream.parse(console), name, ca=ca)
@@ -172,11 +172,3 @@ class Edge:
                 return self._relay, fault
             case _:
                 return self._relay, _DOWN
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
