@@ -84,7 +84,8 @@ def analyse(archive: Path, now: datetime) -> Analysis:
     try:
         reading = read_logs(archive, now, _LIMITS, keep)
     except InvalidInput as error:
-        told.unreadable = defused(" ".join([error.what, *error.evidence]))
+        # Not what it says of the file, whose place on this machine is nobody's business.
+        told.unreadable = defused("No known failure can be told: " + "; ".join(error.evidence) + ".")
     else:
         told.findings, told.notices = list(reading.verdict.findings), list(reading.verdict.notices)
         told.unknown = [
