@@ -118,7 +118,7 @@ class BundleWriter:
                 self._pack(member, cast(BinaryIO, waiting))
                 if member.size < size:
                     size, reached = member.size, LimitReached("the bundle is full")
-                    missing.append("the bundle is full; the rest is not in")
+                    missing.append("the bundle is full; its beginning is not in")
         except OSError as error:
             raise _unwritable(self.path, error) from error
         self.left -= size
@@ -165,10 +165,13 @@ class BundleWriter:
         return manifest
 
     def _pack(self, member: tarfile.TarInfo, content: BinaryIO) -> None:
-        """Cuts the member where the file would grow beyond what it may have; to nothing, when there is no room."""
-        before = self._tar.size
+        """Cuts the member's beginning off where the file would grow beyond what it may have, since the newest lines tell
+        most; to nothing, when there is no room."""
+        before, whole = self._tar.size, member.size
         while True:
-            content.seek(0)
+            content.seek(whole - member.size)
+            if member.size < whole:
+                member.size -= len(content.readline(member.size))  # from the beginning of a line
             self._tar.add(member, content)
             used, room = self._tar.size - before, self._most_packed - before
             if used <= room or not member.size:

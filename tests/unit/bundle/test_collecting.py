@@ -191,7 +191,9 @@ def test_a_file_of_logs_is_never_larger_than_it_may_be(root: Path, tmp_path: Pat
     packed = contents(found)
     assert sorted(listed) == sorted(packed)
     assert packed["var/log/cloud-init-output.log"] == noise
-    assert noise.startswith(packed["var/log/kern.log"]) and "var/log/syslog" not in packed
+    kernel = packed["var/log/kern.log"]
+    assert noise.endswith(kernel) and noise[-len(kernel) - 1 : -len(kernel)] == b"\n"  # the newest whole lines
+    assert "var/log/syslog" not in packed
     items = {item.name: item for item in found.manifest.items}
     assert "the bundle is full" in items["var/log/kern.log"].truncated
     assert items["var/log/kern.log"].bytes == len(packed["var/log/kern.log"])
