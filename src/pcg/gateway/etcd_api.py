@@ -32,6 +32,11 @@ class EtcdApi:
         """The id of each member by its name, which is its node's."""
         return {str(item["name"]): str(item["ID"]) for item in await self._list() if item.get("name")}
 
+    async def voters(self) -> set[str]:
+        """Names of the members that count for the majority: kubeadm lets one in as a learner first, which only follows
+        (https://etcd.io/docs/v3.5/learning/design-learner/)."""
+        return {str(item["name"]) for item in await self._list() if item.get("name") and not item.get("isLearner")}
+
     async def never_started(self) -> dict[str, str]:
         """The id of each member that was announced and never began, by the host of its peer URL: it has no name."""
         nameless = [item for item in await self._list() if not item.get("name")]

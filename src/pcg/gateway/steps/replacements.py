@@ -176,15 +176,15 @@ async def _lacking(situation: Situation, spare: Slot, old: Slot) -> str:
     must_be_well = {situation.name_of(slot) for slot in rest if slot.ordinal not in outdated}
     if must_be_well.intersection(unwell) or 2 * len(unwell) >= len(rest):
         return f"{', '.join(unwell)} to be Ready"
-    return "" if await _is_member(situation, spare) else f"etcd on {name}"
+    return "" if await _has_a_vote(situation, spare) else f"etcd on {name}"
 
 
-async def _is_member(situation: Situation, spare: Slot) -> bool:
+async def _has_a_vote(situation: Situation, spare: Slot) -> bool:
     """Asked of its own etcd: an answer about members is one that the whole of etcd has agreed on."""
     address = situation.by_ordinal[spare.ordinal].address
     try:
         async with situation.etcd(f"{address}:{CLIENT_PORT}", situation.secrets, situation.etcd_certificate()) as etcd:
-            return situation.name_of(spare) in await etcd.members()
+            return situation.name_of(spare) in await etcd.voters()
     except TryAgain:
         return False
 

@@ -173,6 +173,8 @@ class ClusterDouble:
     """why a pod may not be evicted, by its name"""
     evicted: list[str] = field(default_factory=list)
     etcd_members: list[str] = field(default_factory=list)
+    learners: set[str] = field(default_factory=set)
+    """of these members"""
     announced: list[str] = field(default_factory=list)
     """hosts of members that never began"""
     etcd_errors: dict[str, Exception] = field(default_factory=dict)
@@ -222,6 +224,9 @@ class ClusterDouble:
         if error is not None:
             raise error
         return {name: f"id of {name}" for name in self.etcd_members}
+
+    async def voters(self) -> set[str]:
+        return set(await self.members()) - self.learners
 
     async def never_started(self) -> dict[str, str]:
         return {host: f"announced at {host}" for host in self.announced}
