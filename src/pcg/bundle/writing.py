@@ -165,8 +165,8 @@ class BundleWriter:
         return manifest
 
     def _pack(self, member: tarfile.TarInfo, content: BinaryIO) -> None:
-        """Cuts off the member's beginning where the file would grow beyond what it may have: the newest lines tell most.
-        To nothing, when there is no room."""
+        """Cuts a member that would let the file grow beyond what it may have: off its beginning, for the newest lines
+        tell most, and to nothing when there is no room."""
         before, whole = self._tar.size, member.size
         while True:
             content.seek(whole - member.size)
