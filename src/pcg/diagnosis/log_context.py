@@ -5,11 +5,15 @@ by the scenario files: the same words mean different failures towards different 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import Enum
+from functools import wraps
+from typing import TypeVar
 
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_lines import LogLine
 from pcg.diagnosis.log_rules import GUEST, Signature
+from pcg.diagnosis.log_search import Search
 
 
 class Peer(Enum):
@@ -21,7 +25,7 @@ class Peer(Enum):
     FOREIGN = "someone else"
 
 
-_FOREIGN = re.compile(
+_FOREIGN = Search(
     r"\b(?:archive|security|ports|motd|changelogs|api\.snapcraft|esm|entropy|contracts"
     r"|keyserver)\.(?:ubuntu|canonical|io)\b"
     r"|\bdeb\.debian\.org|\bsnapcraft|\.ubuntu\.com|169\.254\.169\.254|metadata\.google|100\.100\.100\.200"
@@ -29,49 +33,60 @@ _FOREIGN = re.compile(
     r"|3306|5432|6379|9100|25|587)\b"
     r"|\.svc\b|\.svc\.cluster\.local|\bntp\b|\bapt(?:-get)?\b|\b10\.96\.0\.1:443|webhook"
     r"|\bdns\.\S+|smtp|ldap|prometheus|grafana",
-    re.I,
 )
 _OTHER_PROGRAMS = re.compile(
     r"sshd|sudo|su|cron|systemd-logind|snapd|packagekitd|fwupd\w*|unattended-upgrades?|rsyslogd|dbus-daemon|apt\S*|etcd",
     re.I,
 )
-_API = re.compile(
-    r":6443\b|localhost:8080\b|/healthz\?timeout|\bapi-?server\b|control-?plane ?endpoint|bootstrap-kubelet", re.I
-)
-_IMAGE = re.compile(
+_API = Search(r":6443\b|localhost:8080\b|/healthz\?timeout|\bapi-?server\b|control-?plane ?endpoint|bootstrap-kubelet")
+_IMAGE = Search(
     r"\.(?:ova|ovf|vmdk|qcow2)\b|/nfc/|\bnfc\b|\b(?:node|template|os|vm|base|ova) image\b"
     r"|\bimage (?:url|bucket|source|download)"
     r"|ovf import|import(?:ing)? ov[af]|spectro-?images|image-?builder"
     r"|download(?:ing)? (?:the )?(?:ova|ovf|template|image)\b",
-    re.I,
 )
-_VCENTER = re.compile(r"/sdk\b|/rest/com/vmware|v-?center|v-?sphere|govm?omi|vim25|\bvcsa?\b|https//", re.I)
-_ARTIFACT = re.compile(
+_VCENTER = Search(r"/sdk\b|/rest/com/vmware|v-?center|v-?sphere|govm?omi|vim25|\bvcsa?\b|https//")
+_ARTIFACT = Search(
     r"artifact|release[- ]manifest|\.(?:tgz|tar(?:\.[gx]z)?|deb|rpm|whl|zip|run)\b|/v2/|docker\.io"
     r"|quay\.io|gcr\.io|ghcr\.io"
     r"|registry|pull(?:ing)? (?:and unpack )?image|image pull|download(?:ing|ed)? \S+|connection information"
     r"|(?:curl|wget).*\.(?:sh|bin)\b|\bchecksum mismatch",
-    re.I,
 )
-_CONSOLE = re.compile(
+_CONSOLE = Search(
     r"\bconsole\b|palette|hubble|pairing|\bregister(?:ing|ed)?\b|registration|bootstrap: "
     r"|\bendpoint\b|\btunnel\b|wss?://"
     r"|rancher|/ping is not accessible|heartbeat|\bsession\b|/api/v1/(?:register|gateways?|pair"
     r"|session|poll|jet)|/v1/(?:auth|edge|pcg)"
     r"|management plane|cacerts checksum|spectrocloud\.com|\bhub\b",
-    re.I,
 )
-_CLIENT = re.compile(
+_CONSOLE_RATHER = Search(r"palette|pairing|registration|wss?://|/ping is not")
+_CLIENT = Search(
     (
         r"curl: \(\d+\)|\bwget\b|unable to resolve|openssl|verify error|urlopen|requests\.exceptions"
         r"|httpx|HTTPSConnectionPool"
     ),
-    re.I,
 )
 _JET = re.compile(r"(?:^|[^a-z0-9])jet(?:-[a-z0-9]+)*(?:[^a-z0-9]|$)", re.I)
 _POD_OF_LINE = re.compile(r'\bpod(?:s)?="?(?P<quoted>[\w./-]+)|pod=(?P<plain>[\w.-]+)_|container=(?P<container>[\w-]+)')
 
 
+_Answer = TypeVar("_Answer")
+
+
+def _once(ask: Callable[[LogLine], _Answer]) -> Callable[[LogLine], _Answer]:
+    """Of each line it is asked once, however many signatures want to know."""
+
+    @wraps(ask)
+    def answer(line: LogLine) -> _Answer:
+        if ask not in line.known:
+            line.known[ask] = ask(line)
+        found: _Answer = line.known[ask]
+        return found
+
+    return answer
+
+
+@_once
 def peer_of(line: LogLine) -> Peer | None:
     """Whom a failed connection was meant for; None where nothing tells."""
     text = line.message
@@ -79,21 +94,21 @@ def peer_of(line: LogLine) -> Peer | None:
         return Peer.CONSOLE
     if _OTHER_PROGRAMS.fullmatch(line.program.rpartition("/")[2]):
         return Peer.FOREIGN
-    if _API.search(text) and not _IMAGE.search(text):
+    if line.search(_API) and not line.search(_IMAGE):
         return Peer.API_SERVER
-    if _IMAGE.search(text):
+    if line.search(_IMAGE):
         return Peer.IMAGE
-    if _VCENTER.search(text):
+    if line.search(_VCENTER):
         return Peer.VCENTER
     if "bootstrap: " in text and not re.search(r"bootstrap: (?:artifacts|release-manifest)", text):
         return Peer.CONSOLE
-    if _FOREIGN.search(text):
+    if line.search(_FOREIGN):
         return Peer.FOREIGN
-    if _ARTIFACT.search(text) and not re.search(r"palette|pairing|registration|wss?://|/ping is not", text, re.I):
+    if line.search(_ARTIFACT) and not line.search(_CONSOLE_RATHER):
         return Peer.ARTIFACT
-    if _CONSOLE.search(text):
+    if line.search(_CONSOLE):
         return Peer.CONSOLE if line.kind is not Kind.KUBELET else None
-    if line.kind is Kind.OUTPUT and _CLIENT.search(text):
+    if line.kind is Kind.OUTPUT and line.search(_CLIENT):
         return Peer.CONSOLE
     return None
 
@@ -118,11 +133,13 @@ def towards_api_server(line: LogLine) -> bool:
     return peer_of(line) is Peer.API_SERVER
 
 
+@_once
 def is_jet_pod(line: LogLine) -> bool:
     """A line of a container of jet's own pod."""
     return bool(_JET.search(line.file.pod) or line.file.container == "jet") and bool(line.file.pod)
 
 
+@_once
 def about_jet(line: LogLine) -> bool:
     """A line in which the kubelet, or an event, speaks of jet's pod: another pod's crash loop is not jet's."""
     named = [name for found in _POD_OF_LINE.finditer(line.message) for name in found.groups() if name]
@@ -136,6 +153,7 @@ _CONTROLLERS = re.compile(
 )
 
 
+@_once
 def of_the_gateway(line: LogLine) -> bool:
     """The machine itself, the gateway, or a controller of its cluster: not some application's pod."""
     return not line.file.pod or bool(_CONTROLLERS.search(f"{line.file.namespace}/{line.file.pod}"))

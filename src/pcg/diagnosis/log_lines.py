@@ -12,10 +12,14 @@ kernel            [   12.345678] vmxnet3 0000:0b:00.0 ens192: NIC Link is Down
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, timezone
+from functools import cached_property
+from typing import Any
 
 from pcg.diagnosis.log_files import Kind, LogFile
+from pcg.diagnosis.log_search import Search, lower_ascii
 
 _MOST_TEXT = 4096
 _LAST_WORD = re.compile(rb"\w+\Z")
@@ -49,6 +53,16 @@ class LogLine:
     """the whole line, bounded"""
     message: str
     """without stamps and source"""
+    known: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    """what was asked about it already (`log_context`), since many signatures ask the same"""
+
+    @cached_property
+    def low(self) -> str | None:
+        """The message for `Search`."""
+        return lower_ascii(self.message)
+
+    def search(self, search: Search) -> re.Match[str] | None:
+        return search(self.message, self.low)
 
     @property
     def source(self) -> str:

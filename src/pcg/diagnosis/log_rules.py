@@ -13,6 +13,7 @@ from functools import cached_property
 
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_lines import LogLine
+from pcg.diagnosis.log_search import Search
 from pcg.model.states import Severity
 
 Where = Callable[[LogLine], bool]
@@ -46,16 +47,15 @@ class Signature:
     """milestones (log_context) that must stand nowhere"""
 
     @cached_property
-    def compiled(self) -> re.Pattern[str]:
-        return re.compile(self.pattern, re.IGNORECASE | re.ASCII)
+    def search(self) -> Search:
+        return Search(self.pattern, re.ASCII)
 
     @cached_property
-    def excluded(self) -> re.Pattern[str] | None:
-        return re.compile(self.unless, re.IGNORECASE | re.ASCII) if self.unless else None
+    def excluded(self) -> Search | None:
+        return Search(self.unless, re.ASCII) if self.unless else None
 
-    def accepts(self, line: LogLine) -> bool:
-        """A line in which the pattern was found."""
-        return not (self.excluded and self.excluded.search(line.message)) and self.where(line)
+    def excludes(self, line: LogLine) -> bool:
+        return self.excluded is not None and line.search(self.excluded) is not None
 
 
 @dataclass(frozen=True)

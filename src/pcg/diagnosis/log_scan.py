@@ -60,6 +60,11 @@ class _Block:
     hits: Callable[[], list[tuple[int, int]]]
     """of the prefilter, which may be at it still"""
 
+    def number(self, start: int) -> int:
+        """Of the line that begins there."""
+        piece = start // _PIECE
+        return self.first_line + sum(self.newlines[:piece]) + self.data.count(b"\n", piece * _PIECE, start)
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -166,18 +171,18 @@ class LogScanner:
                 time = next((time for time in times if time), None)
             self._last_time, known = time or self._last_time, one.end + 1
             for use, match in one.matches:
-                fields = {name: text[:_MOST_FIELD] for name, text in match.groupdict().items() if text}
-                self._keep(use, Hit(one.line, self._last_time, fields))
+                self._keep(use, Hit(one.line, self._last_time, _fields(one.line, match)))
 
     def _look_back(
         self, block: _Block, hits: Sequence[tuple[int, int]], passed: Container[int] = ()
     ) -> Iterator[_Found]:
         """The lines that match, from the last."""
-        data = block.data
+        data, number, at = block.data, 0, len(block.data) + _PIECE + 1
         for start, end, patterns in lines_back(data, hits, passed):
             if uses := self._speaking(data[start:end].lower(), patterns):
-                number = block.first_line + sum(block.newlines[: start // _PIECE])
-                number += data.count(b"\n", start // _PIECE * _PIECE, start)
+                if at - start > _PIECE:
+                    number, at = block.number(start), start
+                number, at = number - data.count(b"\n", start, at), start
                 line = parse_line(data[start:end], number, block.file, self._now)
                 if matches := self._matches(line, uses):
                     yield _Found(line, start, end, matches)
@@ -206,13 +211,16 @@ class LogScanner:
             scenario, _, what = use.role
             if line.kind not in signature.kinds or (what == "sign" and scenario in claimed):
                 continue  # of a line that an earlier cause of the scenario explains
+            # What is asked of the line is answered once, and so comes before what is searched for each signature.
+            if not use.speakers(line) or not signature.where(line):
+                continue
             if signature.pattern not in searched:
-                searched[signature.pattern] = signature.compiled.search(line.message)
+                searched[signature.pattern] = line.search(signature.search)
             if (found := searched[signature.pattern]) is None:
                 continue
             if id(signature) not in accepted:
-                accepted[id(signature)] = signature.accepts(line)
-            if not accepted[id(signature)] or not use.speakers(line):
+                accepted[id(signature)] = not signature.excludes(line)
+            if not accepted[id(signature)]:
                 continue
             if what == "sign":
                 claimed.add(scenario)
@@ -236,8 +244,14 @@ class LogScanner:
             return
         tally = self.tallies.setdefault(key, Tally())
         tally.add(hit)
-        if tally.full and "target" not in use.signature.compiled.groupindex:
+        if tally.full and "target" not in use.signature.search.compiled.groupindex:
             self._full[hit.line.file.stream].add(index)
+
+
+def _fields(line: LogLine, match: re.Match[str]) -> dict[str, str]:
+    """What the named groups captured, as the line has it."""
+    captured = {name: line.message[slice(*match.span(name))] for name in match.re.groupindex}
+    return {name: text[:_MOST_FIELD] for name, text in captured.items() if text}
 
 
 def _block(file: LogFile, first_line: int, data: bytes, hits: Callable[[], list[tuple[int, int]]]) -> _Block:
