@@ -13,7 +13,7 @@ from typing import TypeVar
 from pcg.diagnosis.log_files import Kind
 from pcg.diagnosis.log_lines import LogLine
 from pcg.diagnosis.log_rules import GUEST, Signature
-from pcg.diagnosis.log_search import Search
+from pcg.diagnosis.log_search import RareSearch
 
 
 class Peer(Enum):
@@ -25,12 +25,12 @@ class Peer(Enum):
     FOREIGN = "someone else"
 
 
-_FOREIGN = Search(
+_FOREIGN = RareSearch(
     r"\b(?:archive|security|ports|motd|changelogs|api\.snapcraft|esm|entropy|contracts"
     r"|keyserver)\.(?:ubuntu|canonical|io)\b"
     r"|\bdeb\.debian\.org|\bsnapcraft|\.ubuntu\.com|169\.254\.169\.254|metadata\.google|100\.100\.100\.200"
-    r"|\b127\.0\.0\.\d+:|\blocalhost:(?!8080)|\[::1\]:|:(?:10250|10248|10257|10259|2379|2380|9090"
-    r"|3306|5432|6379|9100|25|587)\b"
+    r"|\b127\.0\.0\.\d+:|\blocalhost:(?!8080)|\[::1\]:|:10250\b|:10248\b|:10257\b|:10259\b|:2379\b|:2380\b"
+    r"|:9090\b|:3306\b|:5432\b|:6379\b|:9100\b|:25\b|:587\b"
     r"|\.svc\b|\.svc\.cluster\.local|\bntp\b|\bapt(?:-get)?\b|\b10\.96\.0\.1:443|webhook"
     r"|\bdns\.\S+|smtp|ldap|prometheus|grafana",
 )
@@ -38,29 +38,31 @@ _OTHER_PROGRAMS = re.compile(
     r"sshd|sudo|su|cron|systemd-logind|snapd|packagekitd|fwupd\w*|unattended-upgrades?|rsyslogd|dbus-daemon|apt\S*|etcd",
     re.I,
 )
-_API = Search(r":6443\b|localhost:8080\b|/healthz\?timeout|\bapi-?server\b|control-?plane ?endpoint|bootstrap-kubelet")
-_IMAGE = Search(
+_API = RareSearch(
+    r":6443\b|localhost:8080\b|/healthz\?timeout|\bapi-?server\b|control-?plane ?endpoint|bootstrap-kubelet"
+)
+_IMAGE = RareSearch(
     r"\.(?:ova|ovf|vmdk|qcow2)\b|/nfc/|\bnfc\b|\b(?:node|template|os|vm|base|ova) image\b"
     r"|\bimage (?:url|bucket|source|download)"
     r"|ovf import|import(?:ing)? ov[af]|spectro-?images|image-?builder"
     r"|download(?:ing)? (?:the )?(?:ova|ovf|template|image)\b",
 )
-_VCENTER = Search(r"/sdk\b|/rest/com/vmware|v-?center|v-?sphere|govm?omi|vim25|\bvcsa?\b|https//")
-_ARTIFACT = Search(
+_VCENTER = RareSearch(r"/sdk\b|/rest/com/vmware|v-?center|v-?sphere|govm?omi|vim25|\bvcsa?\b|https//")
+_ARTIFACT = RareSearch(
     r"artifact|release[- ]manifest|\.(?:tgz|tar(?:\.[gx]z)?|deb|rpm|whl|zip|run)\b|/v2/|docker\.io"
     r"|quay\.io|gcr\.io|ghcr\.io"
     r"|registry|pull(?:ing)? (?:and unpack )?image|image pull|download(?:ing|ed)? \S+|connection information"
     r"|(?:curl|wget).*\.(?:sh|bin)\b|\bchecksum mismatch",
 )
-_CONSOLE = Search(
+_CONSOLE = RareSearch(
     r"\bconsole\b|palette|hubble|pairing|\bregister(?:ing|ed)?\b|registration|bootstrap: "
     r"|\bendpoint\b|\btunnel\b|wss?://"
     r"|rancher|/ping is not accessible|heartbeat|\bsession\b|/api/v1/(?:register|gateways?|pair"
     r"|session|poll|jet)|/v1/(?:auth|edge|pcg)"
     r"|management plane|cacerts checksum|spectrocloud\.com|\bhub\b",
 )
-_CONSOLE_RATHER = Search(r"palette|pairing|registration|wss?://|/ping is not")
-_CLIENT = Search(
+_CONSOLE_RATHER = RareSearch(r"palette|pairing|registration|wss?://|/ping is not")
+_CLIENT = RareSearch(
     (
         r"curl: \(\d+\)|\bwget\b|unable to resolve|openssl|verify error|urlopen|requests\.exceptions"
         r"|httpx|HTTPSConnectionPool"

@@ -16,6 +16,9 @@ from typing import Protocol
 
 from pcg.diagnosis.log_literals import literals_of
 
+_MOST_SETS = 5000
+"""of literals, that are remembered"""
+
 
 class TooMany(Exception):
     """A block is full of hits, which would take much memory: ask for it in pieces."""
@@ -102,6 +105,8 @@ class LiteralIndex:
                 self._uses.setdefault(first, []).append((index, others))
         for index, literal in enumerate(literals, len(patterns)):
             self._uses.setdefault(literal.lower().encode(), []).append((index, ()))
+        self._of_set: dict[frozenset[bytes], tuple[frozenset[int], list[tuple[int, tuple[bytes, ...]]]]] = {}
+        """of the literals of lines so far: the patterns that they lead to, and those that need others"""
 
     @property
     def literals(self) -> list[bytes]:
@@ -109,12 +114,19 @@ class LiteralIndex:
 
     def patterns(self, literals: Iterable[bytes], line: bytes) -> set[int]:
         """`line` in lower case contains these literals."""
-        return {
-            index
-            for literal in literals
-            for index, others in self._uses[literal]
-            if not others or all(other in line for other in others)
-        }
+        key = frozenset(literals)
+        if (of_set := self._of_set.get(key)) is None:
+            if len(self._of_set) >= _MOST_SETS:
+                self._of_set.clear()
+            uses = {use for literal in key for use in self._uses[literal]}
+            surely = frozenset(index for index, others in uses if key.issuperset(others))
+            of_set = self._of_set[key] = surely, sorted(use for use in uses if use[0] not in surely)
+        surely, perhaps = of_set
+        found = set(surely)
+        for index, others in perhaps:
+            if index not in found and all(other in line for other in others):
+                found.add(index)
+        return found
 
 
 class LiteralPrefilter:

@@ -7,17 +7,17 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from pcg.diagnosis.log_context import MILESTONES
 from pcg.diagnosis.log_files import LogFile
 from pcg.diagnosis.log_lines import LogLine, parse_line
+from pcg.diagnosis.log_matching import LineMatcher, Matches, Role
 from pcg.diagnosis.log_prefilter import Prefilter, TooMany, lines_back, quick_prefilter, thorough_prefilter
-from pcg.diagnosis.log_rules import LogRules, Signature, Where, anywhere
+from pcg.diagnosis.log_rules import LogRules
 from pcg.diagnosis.log_tallies import KEPT, Hit, Tally
 
 _MOST_KEYS = 20_000
@@ -36,18 +36,6 @@ _THREADS = 2
 """that search ahead, while blocks are read, unpacked and judged"""
 _AHEAD = 4
 """blocks"""
-
-Role = tuple[str, str, str]
-"""what a hit speaks for: (scenario, cause, sign | cure), (scenario, "", open) or ("", milestone, milestone)"""
-
-
-@dataclass(frozen=True)
-class _Use:
-    role: Role
-    signature: Signature
-    number: int
-    """of the signature within its role"""
-    speakers: Where = anywhere
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,7 @@ class _Found:
     line: LogLine
     start: int
     end: int
-    matches: list[tuple[int, re.Match[str]]]
+    matches: Matches
 
 
 class LogScanner:
@@ -87,14 +75,9 @@ class LogScanner:
         self.files: list[LogFile] = []
         self.lines = 0
         self._now = now
-        self.uses = list(_uses(rules))
-        """every signature, with what its hits speak for"""
-        self._by_pattern: dict[str, list[int]] = {}
-        for index, use in enumerate(self.uses):
-            self._by_pattern.setdefault(use.signature.pattern, []).append(index)
-        self._of = list(self._by_pattern.values())
-        """the uses of each of the prefilter's patterns"""
-        self._quick = quick_prefilter(tuple(self._by_pattern))
+        self._matcher = LineMatcher(rules)
+        self.uses = self._matcher.uses
+        self._quick = quick_prefilter(self._matcher.patterns)
         self._thorough: Future[Prefilter | None] | None = None
         """in the making at first"""
         self._threads = ThreadPoolExecutor(_THREADS, "logs")
@@ -104,7 +87,6 @@ class LogScanner:
         self._next_line = 1
         self._file: LogFile | None = None
         self._last_time: datetime | None = None
-        self._here: dict[int, list[tuple[bytes, int]]] = {}
         self._full: dict[str, set[int]] = {}
         """of each stream: uses of which only the last hits matter yet"""
 
@@ -117,7 +99,7 @@ class LogScanner:
         assert self._fed is not None
         self._bytes += len(data)
         if self._bytes >= _MUCH and self._thorough is None:
-            self._thorough = self._threads.submit(thorough_prefilter, tuple(self._by_pattern))
+            self._thorough = self._threads.submit(thorough_prefilter, self._matcher.patterns)
         large = self._thorough is not None
         for piece in [data] if large else _pieces(data):
             work = self._threads.submit(self._search, piece, _MOST_HITS) if large else None
@@ -145,7 +127,8 @@ class LogScanner:
         """Of a use that had its fill, only as many of the last lines are looked at as are kept: much that is alike
         costs little. It is as if all were looked at, since each count ends at COUNTED."""
         if self._file is not block.file:
-            self._file, self._last_time, self._here = block.file, None, {}
+            self._file, self._last_time = block.file, None
+            self._matcher.begin(block.file)
         try:
             hits = block.hits()
         except TooMany:
@@ -153,24 +136,28 @@ class LogScanner:
                 self._check()
                 self._judge(piece)
             return
+        uses_of = self._matcher.uses_of
         full = self._full.setdefault(block.file.stream, set())
-        filled = {pattern for pattern in {index for _, index in hits} if full.issuperset(self._of[pattern])}
+        already = frozenset(full)
+        filled = {pattern for pattern in {index for _, index in hits} if full.issuperset(uses_of[pattern])}
         passed = set[int]()
         seen = Counter[int]()
-        found = list[_Found]()
+        found = list[tuple[_Found, Matches]]()
         for one in self._look_back(block, hits, passed):
-            found.append(one)
-            seen.update(use for use, _ in one.matches)
-            passed.update(pattern for pattern in filled if all(seen[use] >= KEPT for use in self._of[pattern]))
+            kept = [match for match in one.matches if seen[match[0]] < KEPT or match[0] not in already]
+            found.append((one, kept))
+            seen.update(use for use, _ in kept)
+            if kept:
+                passed.update(pattern for pattern in filled if all(seen[use] >= KEPT for use in uses_of[pattern]))
         known = 0
-        for one in reversed(found):
+        for one, kept in reversed(found):
             if (time := self._time_of(one, block)) is None:
                 # The time of the line before that matched: what was passed over counts too.
                 between = hits[bisect_left(hits, (known,)) : bisect_left(hits, (one.start,))]
                 times = (self._time_of(earlier, block) for earlier in self._look_back(block, between))
                 time = next((time for time in times if time), None)
             self._last_time, known = time or self._last_time, one.end + 1
-            for use, match in one.matches:
+            for use, match in kept:
                 self._keep(use, Hit(one.line, self._last_time, _fields(one.line, match)))
 
     def _look_back(
@@ -179,53 +166,13 @@ class LogScanner:
         """The lines that match, from the last."""
         data, number, at = block.data, 0, len(block.data) + _PIECE + 1
         for start, end, patterns in lines_back(data, hits, passed):
-            if uses := self._speaking(data[start:end].lower(), patterns):
+            if uses := self._matcher.speaking(data[start:end], patterns):
                 if at - start > _PIECE:
                     number, at = block.number(start), start
                 number, at = number - data.count(b"\n", start, at), start
                 line = parse_line(data[start:end], number, block.file, self._now)
-                if matches := self._matches(line, uses):
+                if matches := self._matcher.matches(line, uses):
                     yield _Found(line, start, end, matches)
-
-    def _speaking(self, low: bytes, patterns: set[int]) -> list[int]:
-        """The uses that the line may be for, in order: those whose word it, or its file's name, mentions."""
-        return sorted(index for pattern in patterns for word, index in self._words(pattern) if word in low)
-
-    def _words(self, pattern: int) -> list[tuple[bytes, int]]:
-        """Each use of the pattern in this file, with the word that a line for it must mention."""
-        assert self._file is not None
-        if pattern not in self._here:
-            name = self._file.name.lower()
-            words = [(self.uses[index].signature.mentions, index) for index in self._of[pattern]]
-            self._here[pattern] = [(b"" if word in name else word.encode(), index) for word, index in words]
-        return self._here[pattern]
-
-    def _matches(self, line: LogLine, indexes: list[int]) -> list[tuple[int, re.Match[str]]]:
-        claimed = set[str]()
-        # Several causes have the same pattern, or are cured by the same signature.
-        searched: dict[str, re.Match[str] | None] = {}
-        accepted: dict[int, bool] = {}
-        matches = []
-        for index in indexes:
-            use, signature = self.uses[index], self.uses[index].signature
-            scenario, _, what = use.role
-            if line.kind not in signature.kinds or (what == "sign" and scenario in claimed):
-                continue  # of a line that an earlier cause of the scenario explains
-            # What is asked of the line is answered once, and so comes before what is searched for each signature.
-            if not use.speakers(line) or not signature.where(line):
-                continue
-            if signature.pattern not in searched:
-                searched[signature.pattern] = line.search(signature.search)
-            if (found := searched[signature.pattern]) is None:
-                continue
-            if id(signature) not in accepted:
-                accepted[id(signature)] = not signature.excludes(line)
-            if not accepted[id(signature)]:
-                continue
-            if what == "sign":
-                claimed.add(scenario)
-            matches.append((index, found))
-        return matches
 
     def _time_of(self, found: _Found, block: _Block) -> datetime | None:
         """Its own, or that of the line before it that has one."""
@@ -274,20 +221,3 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         end = data.rfind(b"\n", at, at + _SMALL) + 1 or data.find(b"\n", at) + 1 or len(data)
         yield data[at:end]
         at = end
-
-
-def _uses(rules: Mapping[str, LogRules]) -> Iterator[_Use]:
-    """In order of precedence within each scenario."""
-    for scenario, rule in rules.items():
-        for cause in rule.causes:
-            yield from _of((scenario, cause.name, "sign"), cause.signs, rule.speakers)
-            yield from _of((scenario, cause.name, "cure"), cause.cured_by)
-        if rule.open_end:
-            yield from _of((scenario, "", "open"), (rule.open_end,))
-    for name, signatures in MILESTONES.items():
-        yield from _of(("", name, "milestone"), signatures)
-
-
-def _of(role: Role, signatures: Iterable[Signature], speakers: Where = anywhere) -> Iterator[_Use]:
-    for number, signature in enumerate(signatures):
-        yield _Use(role, signature, number, speakers)

@@ -12,7 +12,7 @@ from log_cases import NOW, log_cases
 from pcg.diagnosis import log_context
 from pcg.diagnosis.log_engine import log_rules
 from pcg.diagnosis.log_scan import LogScanner
-from pcg.diagnosis.log_search import Search, lower_ascii, lowered
+from pcg.diagnosis.log_search import RareSearch, Search, lower_ascii, lowered
 
 _SIGNATURES = [use.signature for use in LogScanner(log_rules(), NOW).uses]
 _QUESTIONS = [one for one in vars(log_context).values() if isinstance(one, Search)]
@@ -43,6 +43,13 @@ def test_so_does_any_line_in_any_case(data: st.DataObject) -> None:
     line = data.draw(st.sampled_from(LINES).map(str.swapcase) | st.text(max_size=200))
     for search in SEARCHES:
         assert _spans(search(line, lower_ascii(line))) == _spans(search.compiled.search(line)), search.pattern
+
+
+def test_every_question_about_a_line_has_literals_to_look_for() -> None:
+    assert len(_QUESTIONS) > 5
+    for question in _QUESTIONS:
+        assert isinstance(question, RareSearch)
+        assert question("nothing of it", "nothing of it") is None
 
 
 def test_letters_that_only_look_like_ascii_in_lower_case_are_no_ascii() -> None:
