@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Protocol
@@ -94,6 +95,16 @@ def thorough_prefilter(patterns: tuple[str, ...]) -> Prefilter | None:
     return HyperscanPatterns(patterns)
 
 
+@dataclass(frozen=True)
+class _Leads:
+    """Where a set of literals leads."""
+
+    surely: set[int]
+    """patterns"""
+    with_other: dict[bytes, list[tuple[int, tuple[bytes, ...]]]]
+    """literals that would have to be there too: the patterns then, and what is needed besides"""
+
+
 class LiteralIndex:
     """Which patterns the literals of a line may lead to."""
 
@@ -105,8 +116,8 @@ class LiteralIndex:
                 self._uses.setdefault(first, []).append((index, others))
         for index, literal in enumerate(literals, len(patterns)):
             self._uses.setdefault(literal.lower().encode(), []).append((index, ()))
-        self._of_set: dict[frozenset[bytes], tuple[frozenset[int], list[tuple[int, tuple[bytes, ...]]]]] = {}
-        """of the literals of lines so far: the patterns that they lead to, and those that need others"""
+        self._of_set: dict[frozenset[bytes], _Leads] = {}
+        """for the literals of lines so far"""
 
     @property
     def literals(self) -> list[bytes]:
@@ -115,18 +126,25 @@ class LiteralIndex:
     def patterns(self, literals: Iterable[bytes], line: bytes) -> set[int]:
         """`line` in lower case contains these literals."""
         key = frozenset(literals)
-        if (of_set := self._of_set.get(key)) is None:
+        if (leads := self._of_set.get(key)) is None:
             if len(self._of_set) >= _MOST_SETS:
                 self._of_set.clear()
-            uses = {use for literal in key for use in self._uses[literal]}
-            surely = frozenset(index for index, others in uses if key.issuperset(others))
-            of_set = self._of_set[key] = surely, sorted(use for use in uses if use[0] not in surely)
-        surely, perhaps = of_set
-        found = set(surely)
-        for index, others in perhaps:
-            if index not in found and all(other in line for other in others):
-                found.add(index)
+            leads = self._of_set[key] = self._leads(key)
+        found = set(leads.surely)
+        for other, those in leads.with_other.items():
+            if other in line:
+                found.update(index for index, others in those if all(one in line for one in others))
         return found
+
+    def _leads(self, literals: frozenset[bytes]) -> _Leads:
+        uses = {use for literal in literals for use in self._uses[literal]}
+        surely = {index for index, others in uses if literals.issuperset(others)}
+        with_other: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
+        for index, others in uses:
+            if index not in surely:
+                longest = max(others, key=len)
+                with_other.setdefault(longest, []).append((index, tuple(one for one in others if one != longest)))
+        return _Leads(surely, with_other)
 
 
 class LiteralPrefilter:
