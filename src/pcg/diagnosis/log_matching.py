@@ -8,7 +8,7 @@ whole, and for each set of patterns which signatures have them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pcg.diagnosis.log_context import MILESTONES
@@ -36,12 +36,24 @@ class Use:
     speakers: Where = anywhere
 
 
-@dataclass(frozen=True)
 class _Asked:
     """The uses of a set of patterns in one file, in order, each with the word that a line for it must mention."""
 
-    uses: tuple[int, ...]
-    words: tuple[bytes, ...]
+    def __init__(self, uses: Sequence[tuple[int, bytes]]) -> None:
+        self._uses = uses
+        self._words = sorted({word for _, word in uses if word})
+        self._those: dict[tuple[bytes, ...], tuple[int, ...]] = {}
+        """by the words that a line mentions"""
+
+    def of(self, raw: bytes) -> tuple[int, ...]:
+        mentioned: tuple[bytes, ...] = ()
+        if self._words:
+            low = raw.lower()
+            mentioned = tuple([word for word in self._words if word in low])
+        if (those := self._those.get(mentioned)) is None:
+            those = tuple(index for index, word in self._uses if not word or word in mentioned)
+            self._those[mentioned] = those
+        return those
 
 
 class LineMatcher:
@@ -73,15 +85,13 @@ class LineMatcher:
             if len(self._asked) >= _MOST_SETS:
                 self._asked.clear()
             asked = self._asked[key] = self._ask(key)
-        if not any(asked.words):
-            return asked.uses
-        low = raw.lower()
-        return tuple(index for index, word in zip(asked.uses, asked.words, strict=True) if word in low)
+        return asked.of(raw)
 
     def _ask(self, patterns: Iterable[int]) -> _Asked:
-        uses = tuple(sorted(index for pattern in patterns for index in self.uses_of[pattern]))
+        uses = sorted(index for pattern in patterns for index in self.uses_of[pattern])
         words = (self.uses[index].signature.mentions for index in uses)
-        return _Asked(uses, tuple(b"" if word in self._file_name else word.encode() for word in words))
+        told = (b"" if word in self._file_name else word.encode() for word in words)
+        return _Asked(list(zip(uses, told, strict=True)))
 
     def matches(self, line: LogLine, uses: tuple[int, ...]) -> Matches:
         """Of those uses, which the line is for. It follows from the message, and what wrote it."""
