@@ -5,7 +5,7 @@ What could not be read is part of the answer; nothing that was there and not und
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from pcg.diagnosis.log_scan import LogScanner
 from pcg.errors import InvalidInput
 
 _BLOCK = 4 * MEBIBYTE
+"""Of many lines that are alike the scanner looks at a few of each block, so larger blocks are read faster."""
 
 
 @dataclass(frozen=True)
@@ -77,29 +78,11 @@ def _scan(member: Member, scanner: LogScanner, limits: Limits, unread: Unread) -
 
     file = log_file(member.name, member.modified)
     begun = False
-    for block in _gathered(text_blocks(member.chunks, limits.line_bytes, tell)):
+    for block in text_blocks(member.chunks, limits.line_bytes, tell, _BLOCK):
         if not begun:
             scanner.begin(file)
             begun = True
         scanner.feed(block)
-
-
-def _gathered(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Of many lines that are alike the scanner looks at a few of each block, so larger blocks are read faster."""
-    parts, size = list[bytes](), 0
-    try:
-        for block in blocks:
-            parts.append(block)
-            size += len(block)
-            if size >= _BLOCK:
-                yield b"".join(parts)
-                parts, size = list[bytes](), 0
-    except LimitReached:
-        if parts:
-            yield b"".join(parts)  # what was read before it counts
-        raise
-    if parts:
-        yield b"".join(parts)
 
 
 def _unreadable(path: Path, evidence: list[str]) -> InvalidInput:

@@ -10,13 +10,18 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterator
 
+from pcg.bundle.limits import LimitReached
+
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be", codecs.BOM_UTF8: ""}
 _JOURNAL = b"LPKSHHRH"
 
 
-def text_blocks(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]) -> Iterator[bytes]:
+def text_blocks(
+    chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None], block_bytes: int = 0
+) -> Iterator[bytes]:
     """Whole lines, each ended by a newline but perhaps the last of the file. `tell` says what was cut or refused. A
-    line longer than `line_bytes` keeps its beginning."""
+    line longer than `line_bytes` keeps its beginning. Chunks are gathered until they are `block_bytes`; where a limit
+    is reached before, what was gathered is given first."""
     head = b""
     for chunk in chunks:
         head += chunk
@@ -30,21 +35,19 @@ def text_blocks(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], 
     if not encoding and head and not _is_text(head[:1024]):
         tell("not text; not read")
         return
-    yield from _lines(_decoded(_joined(head[len(mark) :], chunks), encoding), line_bytes, tell)
+    yield from _lines(_decoded(_joined(head[len(mark) :], chunks), encoding), line_bytes, tell, block_bytes)
 
 
-def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]) -> Iterator[bytes]:
+def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None], block_bytes: int) -> Iterator[bytes]:
     rest, skipping, cut = b"", False, 0
-    for chunk in chunks:
+    for parts in _gathered(chunks, block_bytes):
         if skipping:  # within a line whose beginning was kept
-            end = chunk.find(b"\n")
-            if end < 0:
+            while parts and (end := parts[0].find(b"\n")) < 0:
+                parts = parts[1:]
+            if not parts:
                 continue
-            chunk, skipping = chunk[end:], False
-        end = chunk.rfind(b"\n") + 1
-        # Nearly all of a log's bytes pass here: they are copied once.
-        whole = b"".join((rest, memoryview(chunk)[:end])) if end else b""
-        rest = chunk[end:] if end else rest + chunk
+            parts, skipping = [parts[0][end:], *parts[1:]], False
+        whole, rest = _split(rest, parts)
         if len(rest) > line_bytes:
             rest, skipping, cut = rest[:line_bytes], True, cut + 1
         if whole:
@@ -56,6 +59,32 @@ def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]
         yield rest
     if cut:
         tell(f"{cut} lines longer than {line_bytes // 1024} KiB were cut there")
+
+
+def _split(rest: bytes, parts: list[bytes]) -> tuple[bytes, bytes]:
+    """Whole lines, and what begins behind them. Nearly all of a log's bytes pass here: they are copied once."""
+    for last in range(len(parts) - 1, -1, -1):
+        if end := parts[last].rfind(b"\n") + 1:
+            view = memoryview(parts[last])
+            return b"".join((rest, *parts[:last], view[:end])), b"".join((view[end:], *parts[last + 1 :]))
+    return b"", b"".join((rest, *parts))
+
+
+def _gathered(chunks: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    parts, gathered = list[bytes](), 0
+    try:
+        for chunk in chunks:
+            parts.append(chunk)
+            gathered += len(chunk)
+            if gathered >= size:
+                yield parts
+                parts, gathered = [], 0
+    except LimitReached:
+        if parts:
+            yield parts  # what was read before it counts
+        raise
+    if parts:
+        yield parts
 
 
 def _cut_long(data: bytes, line_bytes: int) -> tuple[bytes, int]:

@@ -23,6 +23,8 @@ if find_spec("isal") is not None:
     _inflater = isal_zlib
 
 CHUNK = 256 * 1024
+_UNPACKED = 4 * CHUNK
+"""What is left of a packed chunk is copied for each of these, so they are larger."""
 _XZ_MEMORY = 64 << 20
 _MAGIC = {
     "gzip": b"\x1f\x8b",
@@ -72,7 +74,7 @@ class _Gzip:
 
     def pump(self, data: bytes) -> Iterator[bytes]:
         while data:
-            if out := self._inner.decompress(data, CHUNK):
+            if out := self._inner.decompress(data, _UNPACKED):
                 yield out
             data = self._inner.unconsumed_tail
 

@@ -22,7 +22,7 @@ from pcg.diagnosis.log_tallies import KEPT, Hit, Tally
 
 _MOST_KEYS = 20_000
 _MOST_FIELD = 256
-_MUCH = 4 << 20
+_MUCH = 3 << 20
 """bytes, after which it may pay to make the thorough prefilter"""
 _BACK = 4096
 """bytes of a block that are looked through for the time of a line that has none"""
