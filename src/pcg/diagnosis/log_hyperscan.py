@@ -1,7 +1,7 @@
 """The prefilters on Hyperscan, where its package is: one pass over a block for all that is looked for at once.
 
 Neither leaves out a pattern that `re` would match, so verdicts are the same with and without them
-(tests/unit/diagnosis). Chosen by `log_prefilter`. A scan lets other threads run.
+(tests/unit/diagnosis). Chosen by `log_prefilter`. A scan lets other threads run, but where it finds something.
 """
 
 from __future__ import annotations
@@ -66,9 +66,10 @@ class Database:
         """The last place of each match, and the number of what matches there, in order. Raises TooMany."""
         found = list[tuple[int, int]]()
 
-        def keep(number: int, start: int, end: int, flags: int, context: object) -> bool:
+        # While it runs no other thread does, so it is short.
+        def keep(number: int, start: int, end: int, flags: int, context: object) -> bool | None:
             found.append((end - 1, number))
-            return most is not None and len(found) > most
+            return len(found) > most if most else None
 
         # What a scan works in serves one at a time.
         if (scratch := getattr(self._of_thread, "scratch", None)) is None:

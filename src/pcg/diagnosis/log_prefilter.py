@@ -8,7 +8,6 @@ them, Hyperscan goes on with more than literals (`log_expressions`).
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -62,9 +61,12 @@ def lines_back(
             left -= 1
             continue
         start, end = line_at(block, place)
-        first, last = bisect_left(hits, (start,), 0, left), bisect_left(hits, (end + 1,), left)
-        yield start, end, {index for _, index in hits[first:last]}
-        left = first
+        within = {index}
+        left -= 1
+        while left and hits[left - 1][0] >= start:
+            left -= 1
+            within.add(hits[left][1])
+        yield start, end, within
 
 
 def line_at(block: bytes, place: int) -> tuple[int, int]:
