@@ -47,23 +47,23 @@ def read_logs(
     """
     budget, unread = Budget(limits or Limits()), Unread()
     rules = log_rules()
-    scanner = LogScanner(rules, now, lambda: budget.spend(0))
     reader = MemberReader(path, budget, unread)
-    try:
-        for member in reader.members():
-            if is_document(member.name):
-                document(member)  # it speaks of failures, and is no log
-                continue
-            _scan(member, scanner, budget.limits, unread)
-    except LimitReached as reached:
-        unread.add(path.name, reached.what, incomplete=True)
-    except OSError as error:
-        raise _unreadable(path, [error.strerror or str(error)]) from error
-    try:
-        scanner.finish()
-    except LimitReached as reached:
-        if (path.name, reached.what) not in unread.items:
+    with LogScanner(rules, now, lambda: budget.spend(0)) as scanner:
+        try:
+            for member in reader.members():
+                if is_document(member.name):
+                    document(member)  # it speaks of failures, and is no log
+                    continue
+                _scan(member, scanner, budget.limits, unread)
+        except LimitReached as reached:
             unread.add(path.name, reached.what, incomplete=True)
+        except OSError as error:
+            raise _unreadable(path, [error.strerror or str(error)]) from error
+        try:
+            scanner.finish()
+        except LimitReached as reached:
+            if (path.name, reached.what) not in unread.items:
+                unread.add(path.name, reached.what, incomplete=True)
     if not scanner.lines:
         raise _unreadable(
             path, [f"{name}: {reason}" for name, reason in unread.items[:8]] or ["there is no log line in it"]

@@ -64,6 +64,11 @@ class LogLine:
     def search(self, search: Search) -> re.Match[str] | None:
         return search(self.message, self.low)
 
+    def forget(self) -> None:
+        """What was only for judging it: many lines are kept, and shall take no more than their text."""
+        self.known.clear()
+        vars(self).pop("low", None)
+
     @property
     def source(self) -> str:
         if self.file.pod:

@@ -100,6 +100,7 @@ class LineMatcher:
             if len(self._alike) >= _MOST_ALIKE:
                 self._alike.clear()
             found = self._alike[key] = self._found(line, uses)
+            line.forget()
         return found
 
     def _found(self, line: LogLine, uses: tuple[int, ...]) -> Matches:

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Self
 
 from pcg.diagnosis.log_files import LogFile
 from pcg.diagnosis.log_lines import LogLine, parse_line
@@ -65,8 +66,8 @@ class _Found:
 
 
 class LogScanner:
-    """`begin` a file, `feed` its blocks in order, `finish`; then look at `tallies`. `check` raises what ends it early:
-    a block that is full of hits takes its time."""
+    """`begin` a file, `feed` its blocks in order, `finish`, within `with`; then look at `tallies`. `check` raises what
+    ends it early: a block that is full of hits takes its time."""
 
     def __init__(self, rules: Mapping[str, LogRules], now: datetime, check: Callable[[], None] = lambda: None) -> None:
         self._check = check
@@ -117,6 +118,13 @@ class LogScanner:
         while self._waiting:
             self._judge(self._waiting.popleft())
         self._threads.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """However it ended: no thread is left, and what none has begun is not done."""
+        self._threads.shutdown(cancel_futures=True)
 
     def _search(self, data: bytes, most: int | None = None) -> list[tuple[int, int]]:
         """In a thread: it waits for the prefilter that another one makes."""

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from log_cases import NOW, log_cases
+from log_cases import log_cases
 from pcg.diagnosis import log_context
 from pcg.diagnosis.log_engine import log_rules
-from pcg.diagnosis.log_scan import LogScanner
+from pcg.diagnosis.log_matching import LineMatcher
 from pcg.diagnosis.log_search import RareSearch, Search, lower_ascii, lowered
 
-_SIGNATURES = [use.signature for use in LogScanner(log_rules(), NOW).uses]
+_SIGNATURES = [use.signature for use in LineMatcher(log_rules()).uses]
 _QUESTIONS = [one for one in vars(log_context).values() if isinstance(one, Search)]
 SEARCHES = list(
     {
