@@ -7,7 +7,7 @@ Neither leaves out a pattern that `re` would match, so verdicts are the same wit
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import hyperscan
 
@@ -35,10 +35,10 @@ class HyperscanPatterns:
     """With what tells most of each pattern, which leaves `re` less to look at. Compiling takes some tenths of a
     second."""
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], without: Container[int] = ()) -> None:
         uses: dict[bytes, list[int]] = {}
         for index, pattern in enumerate(patterns):
-            for expression in expressions(pattern):
+            for expression in expressions(pattern) if index not in without else ():
                 uses.setdefault(expression, []).append(index)
         self._patterns = list(uses.values())
         """those of each expression"""

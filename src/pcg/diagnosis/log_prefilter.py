@@ -88,13 +88,14 @@ def quick_prefilter(patterns: tuple[str, ...], literals: tuple[str, ...] = ()) -
 
 
 @cache
-def thorough_prefilter(patterns: tuple[str, ...]) -> Prefilter | None:
-    """One that takes some tenths of a second to make, and is many times faster then; None where there is none."""
+def thorough_prefilter(patterns: tuple[str, ...], without: frozenset[int] = frozenset()) -> Prefilter | None:
+    """One that takes some tenths of a second to make, and is many times faster then; None where there is none. It does
+    not look for those `without`."""
     if find_spec("hyperscan") is None:
         return None
     from pcg.diagnosis.log_hyperscan import HyperscanPatterns
 
-    return HyperscanPatterns(patterns)
+    return HyperscanPatterns(patterns, without)
 
 
 @dataclass(frozen=True)

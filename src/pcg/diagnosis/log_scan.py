@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +14,10 @@ from functools import partial
 from typing import Self
 
 from pcg.diagnosis.log_files import LogFile
+from pcg.diagnosis.log_hits import Hits, Loud
 from pcg.diagnosis.log_lines import LogLine, parse_line
 from pcg.diagnosis.log_matching import LineMatcher, Matches, Role
-from pcg.diagnosis.log_prefilter import Prefilter, TooMany, lines_back, quick_prefilter, thorough_prefilter
+from pcg.diagnosis.log_prefilter import Prefilter, TooMany, quick_prefilter, thorough_prefilter
 from pcg.diagnosis.log_rules import LogRules
 from pcg.diagnosis.log_tallies import KEPT, Hit, Tally
 
@@ -25,6 +25,10 @@ _MOST_KEYS = 20_000
 _MOST_FIELD = 256
 _MUCH = 3 << 20
 """bytes, after which it may pay to make the thorough prefilter"""
+_LONG = 128 << 20
+"""bytes, after which it may pay to leave loud patterns out"""
+_LOUD = 1000
+"""times that one is found in a block"""
 _BACK = 4096
 """bytes of a block that are looked through for the time of a line that has none"""
 _PIECE = 1 << 16
@@ -46,7 +50,7 @@ class _Block:
     data: bytes
     newlines: list[int]
     """in each _PIECE of the data"""
-    hits: Callable[[], list[tuple[int, int]]]
+    hits: Callable[[], Hits]
     """of the prefilter, which may be at it still"""
 
     def number(self, start: int) -> int:
@@ -81,6 +85,8 @@ class LogScanner:
         self._quick = quick_prefilter(self._matcher.patterns)
         self._thorough: Future[Prefilter | None] | None = None
         """in the making at first"""
+        self._loud: Future[Loud | None] | None = None
+        """found once, where there is much to read"""
         self._threads = ThreadPoolExecutor(_THREADS, "logs")
         self._waiting = deque[_Block]()
         self._bytes = 0
@@ -103,8 +109,8 @@ class LogScanner:
             self._thorough = self._threads.submit(thorough_prefilter, self._matcher.patterns)
         large = self._thorough is not None
         for piece in [data] if large else _pieces(data):
-            work = self._threads.submit(self._search, piece, _MOST_HITS) if large else None
-            hits = work.result if work else partial(self._quick.hits, piece)
+            work = self._threads.submit(self._search, piece, _MOST_HITS, self._loud_in(self._fed)) if large else None
+            hits = work.result if work else partial(self._search_quickly, piece)
             block = _block(self._fed, self._next_line, piece, hits)
             self._waiting.append(block)
             self._next_line += sum(block.newlines)
@@ -126,10 +132,29 @@ class LogScanner:
         """However it ended: no thread is left, and what none has begun is not done."""
         self._threads.shutdown(cancel_futures=True)
 
-    def _search(self, data: bytes, most: int | None = None) -> list[tuple[int, int]]:
+    def _search_quickly(self, data: bytes) -> Hits:
+        return Hits(data, self._quick.hits(data))
+
+    def _search(self, data: bytes, most: int | None = None, loud: Loud | None = None) -> Hits:
         """In a thread: it waits for the prefilter that another one makes."""
         assert self._thorough is not None
-        return (self._thorough.result() or self._quick).hits(data, most)
+        if loud is not None:
+            return loud.hits(data, most)
+        return Hits(data, (self._thorough.result() or self._quick).hits(data, most))
+
+    def _loud_in(self, file: LogFile) -> Loud | None:
+        """The loud patterns, if all of them have had their fill in this file's stream."""
+        if self._loud is None or not self._loud.done() or (loud := self._loud.result()) is None:
+            return None
+        full = self._full.get(file.stream, set())
+        return loud if all(full.issuperset(self._matcher.uses_of[index]) for index in loud.patterns) else None
+
+    def _listen(self, hits: Hits, filled: set[int]) -> None:
+        """What leaves out the loud patterns takes some tenths of a second to make."""
+        told = Counter(index for _, index in hits.places)
+        patterns = frozenset(index for index in filled if told[index] >= _LOUD)
+        if patterns:
+            self._loud = self._threads.submit(_loud, self._matcher.patterns, patterns)
 
     def _judge(self, block: _Block) -> None:
         """Of a use that had its fill, only as many of the last lines are looked at as are kept: much that is alike
@@ -139,41 +164,47 @@ class LogScanner:
             self._matcher.begin(block.file)
         try:
             hits = block.hits()
+            found = self._gather(block, hits)
         except TooMany:
             for piece in _in_pieces(block, self._search):
                 self._check()
                 self._judge(piece)
             return
-        uses_of = self._matcher.uses_of
-        full = self._full.setdefault(block.file.stream, set())
-        already = frozenset(full)
-        filled = {pattern for pattern in {index for _, index in hits} if full.issuperset(uses_of[pattern])}
-        passed = set[int]()
-        seen = Counter[int]()
-        found = list[tuple[_Found, Matches]]()
-        for one in self._look_back(block, hits, passed):
-            kept = [match for match in one.matches if seen[match[0]] < KEPT or match[0] not in already]
-            found.append((one, kept))
-            seen.update(use for use, _ in kept)
-            if kept:
-                passed.update(pattern for pattern in filled if all(seen[use] >= KEPT for use in uses_of[pattern]))
         known = 0
-        for one, kept in reversed(found):
-            if (time := self._time_of(one, block)) is None:
+        for one, kept, time in reversed(found):
+            if time is None:
                 # The time of the line before that matched: what was passed over counts too.
-                between = hits[bisect_left(hits, (known,)) : bisect_left(hits, (one.start,))]
+                between = hits.between(known, one.start)
                 times = (self._time_of(earlier, block) for earlier in self._look_back(block, between))
                 time = next((time for time in times if time), None)
             self._last_time, known = time or self._last_time, one.end + 1
             for use, match in kept:
                 self._keep(use, Hit(one.line, self._last_time, _fields(one.line, match)))
 
-    def _look_back(
-        self, block: _Block, hits: Sequence[tuple[int, int]], passed: Container[int] = ()
-    ) -> Iterator[_Found]:
+    def _gather(self, block: _Block, hits: Hits) -> list[tuple[_Found, Matches, datetime | None]]:
+        """The lines that match, from the last, with what is to be kept of their matches. Raises TooMany."""
+        uses_of = self._matcher.uses_of
+        full = frozenset(self._full.setdefault(block.file.stream, set()))
+        filled = {pattern for pattern in hits.patterns if full.issuperset(uses_of[pattern])}
+        if self._bytes >= _LONG and self._loud is None:
+            self._listen(hits, filled)
+        passed = set[int]()
+        seen = Counter[int]()
+        found = list[tuple[_Found, Matches, datetime | None]]()
+        for one in self._look_back(block, hits, passed):
+            kept = [match for match in one.matches if seen[match[0]] < KEPT or match[0] not in full]
+            found.append((one, kept, self._time_of(one, block)))
+            seen.update(use for use, _ in kept)
+            if kept:
+                passed.update(pattern for pattern in filled if all(seen[use] >= KEPT for use in uses_of[pattern]))
+        if any(time is None for _, _, time in found):
+            hits.complete()
+        return found
+
+    def _look_back(self, block: _Block, hits: Hits, passed: Container[int] = ()) -> Iterator[_Found]:
         """The lines that match, from the last."""
         data, number, at = block.data, 0, len(block.data) + _PIECE + 1
-        for start, end, patterns in lines_back(data, hits, passed):
+        for start, end, patterns in hits.lines_back(passed):
             if uses := self._matcher.speaking(data[start:end], patterns):
                 if at - start > _PIECE:
                     number, at = block.number(start), start
@@ -209,12 +240,18 @@ def _fields(line: LogLine, match: re.Match[str]) -> dict[str, str]:
     return {name: text[:_MOST_FIELD] for name, text in captured.items() if text}
 
 
-def _block(file: LogFile, first_line: int, data: bytes, hits: Callable[[], list[tuple[int, int]]]) -> _Block:
+def _block(file: LogFile, first_line: int, data: bytes, hits: Callable[[], Hits]) -> _Block:
     newlines = [data.count(b"\n", at, at + _PIECE) for at in range(0, len(data), _PIECE)]
     return _Block(file, first_line, data, newlines, hits)
 
 
-def _in_pieces(block: _Block, search: Callable[[bytes], list[tuple[int, int]]]) -> Iterator[_Block]:
+def _loud(patterns: tuple[str, ...], loud: frozenset[int]) -> Loud | None:
+    others = thorough_prefilter(patterns, loud)
+    alone = thorough_prefilter(patterns, frozenset(range(len(patterns))) - loud)
+    return Loud(loud, others, alone) if others and alone else None
+
+
+def _in_pieces(block: _Block, search: Callable[[bytes], Hits]) -> Iterator[_Block]:
     number = block.first_line
     for data in _pieces(block.data):
         piece = _block(block.file, number, data, partial(search, data))
