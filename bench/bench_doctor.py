@@ -3,6 +3,7 @@
 `plain_by_ripgrep`: our time for the plain file by that of `rg -j1` for the literals of the same patterns (1.0 or less:
 as fast). ripgrep with the whole patterns is asked on a part of the file only, since it takes minutes for all of it.
 `gzip_by_inflate`: our time for the gzip file by that of zlib's own inflate. Each is the best of ROUNDS, in turns.
+`trouble_microseconds_per_line`: processor time where every line says the same failure.
 PCG_BENCH_MEGABYTES sets the size (64); 1000 takes some minutes.
 """
 
@@ -29,6 +30,7 @@ from pcg.diagnosis.log_prefilter import literals_of
 from pcg.diagnosis.log_scan import LogScanner
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+TROUBLE = 60_000
 LINES = 200_000
 """different ones; a longer corpus repeats them"""
 PART = 1 << 20
@@ -89,6 +91,11 @@ def main() -> None:
             references.append(ripgrep(literals, plain, "-F"))
             unpacking.append(seconds(lambda: read_logs(packed, NOW)))
             inflating.append(seconds(lambda: inflate(packed)))
+        trouble = Path(folder) / "messages"
+        trouble.write_text("\n".join(log_corpus.in_trouble(TROUBLE)) + "\n")
+        began = time.process_time()
+        read_logs(trouble, NOW)
+        judging = time.process_time() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         whole = ripgrep(map(for_ripgrep, set(patterns)), part)
     megabytes = times * len(sample) / 1e6
@@ -102,6 +109,7 @@ def main() -> None:
         "ripgrep_whole_patterns_megabytes_per_second": round(PART / 1e6 / whole, 2) if whole else None,
         "gzip_megabytes_per_second": round(megabytes / min(unpacking), 1),
         "gzip_by_inflate": round(min(unpacking) / min(inflating), 2),
+        "trouble_microseconds_per_line": round(judging / TROUBLE * 1e6, 1),
         "peak_mebibytes": peak,
     }
     print(json.dumps(result))

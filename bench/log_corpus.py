@@ -33,6 +33,17 @@ def lines(count: int, seed: int = 1) -> Iterator[str]:
         yield _line(number, chance)
 
 
+def in_trouble(count: int, seed: int = 1) -> Iterator[str]:
+    """Nothing but the same failure, with numbers of its own in each line."""
+    chance = random.Random(seed)
+    for number in range(count):
+        clock = f"{number // 3600 % 24:02d}:{number // 60 % 60:02d}:{number % 60:02d}"
+        micro, version = chance.randrange(10**6), chance.randrange(1000)
+        stamps = f"Feb  3 {clock} node-a kubelet[1187]: E0203 {clock}.{micro:06d}    1187 reflector.go:147]"
+        url = f"https://192.0.2.9:6443/api/v1/nodes?resourceVersion={version}"
+        yield f'{stamps} failed to list *v1.Node: Get "{url}": dial tcp 192.0.2.9:6443: connect: connection refused'
+
+
 def _line(number: int, chance: random.Random) -> str:
     clock = f"{number // 3600 % 24:02d}:{number // 60 % 60:02d}:{number % 60:02d}"
     micro, pid = chance.randrange(10**6), chance.randrange(300, 9000)
