@@ -34,6 +34,8 @@ _DELIMITERS = b' \n"'
 _REST_OF_WORD = re.compile(b"[^" + _DELIMITERS + b"]*")
 _OPEN = (b":", b"=", b'"', b"'", b"\\", b"<", b"user", b"name", b"account", b"principal", b"owner", b"to")
 """a line that ends so may go on in the next one that is not blank"""
+_FURTHER = 2
+"""lines"""
 _NEXT = re.compile(rb"\s*[\s<\"']*[^\n]*")
 
 
@@ -92,7 +94,9 @@ def words(block: bytes, places: Iterable[int], done: int) -> Iterator[tuple[int,
 
 
 def _open_end(block: bytes, start: int, end: int) -> int:
-    """Of a line and what it may go on in."""
-    if block[start:end].rstrip()[-12:].lower().endswith(_OPEN) and (further := _NEXT.match(block, end)):
-        return further.end()
+    """Of a line and what it may go on in: a name, the sign behind it, and the value may each have a line."""
+    for _ in range(_FURTHER):
+        if not block[start:end].rstrip()[-12:].lower().endswith(_OPEN) or not (further := _NEXT.match(block, end)):
+            break
+        start, end = end, further.end()
     return end

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from log_cases import log_cases
@@ -59,6 +59,9 @@ def both(blocks: list[bytes]) -> list[tuple[list[bytes], dict[str, str]]]:
     parts=st.lists(st.tuples(st.sampled_from([*WORDS, *LINES]), st.sampled_from(SPACES)), max_size=40),
     cut=st.integers(0, 40),
 )
+@example(parts=[("hostname", "\n"), (":", "\n"), ("bob", " ")], cut=0)
+@example(parts=[("user", "\n"), ("=", "\n"), ("bob", " ")], cut=0)
+@example(parts=[("hostname", "\n"), (":", "\n"), ('"', "\n"), ("<", "\n"), ("bob", " ")], cut=0)
 def test_the_same_is_replaced(parts: list[tuple[str, str]], cut: int) -> None:
     blocks = ["".join(word + space for word, space in some).encode() for some in (parts[:cut], parts[cut:])]
     fast, slow = both(blocks)
