@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -13,6 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+if find_spec("sniffio") is None:
+    # httpx looks for it at each request to an application. Said to be missing, it is not searched for in every folder.
+    sys.modules["sniffio"] = None
 
 
 @cache

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import yaml
@@ -270,7 +271,7 @@ class FakeKubernetes:
         ]
 
     async def ready(self) -> str:
-        started = [item for item in self._running(BOOT + INIT) if '"init"' in str(_commands(self._cloud, item))]
+        started = [item for item in self._running(BOOT + INIT) if "init" in _kubeadm(self._cloud.specs[item.id].user_data)]
         if not started and not self._cloud.secrets.get("formed"):
             raise TryAgain("not yet", evidence=["connection refused"])
         if not self._running(BOOT):
@@ -333,10 +334,10 @@ class FakeKubernetes:
         return None
 
 
-def _commands(cloud: FakeCloud, machine: ObservedMachine) -> list[str]:
-    return [
-        f'"{item[1]}"' for item in yaml.safe_load(cloud.specs[machine.id].user_data)["runcmd"] if item[0] == "kubeadm"
-    ]
+@cache
+def _kubeadm(user_data: str) -> list[str]:
+    """What kubeadm is told to do. Each pass of the gateway asks it of each machine, and reading YAML takes long."""
+    return [item[1] for item in yaml.safe_load(user_data)["runcmd"] if item[0] == "kubeadm"]
 
 
 def _id() -> str:
