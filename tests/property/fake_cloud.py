@@ -271,7 +271,9 @@ class FakeKubernetes:
         ]
 
     async def ready(self) -> str:
-        started = [item for item in self._running(BOOT + INIT) if "init" in _kubeadm(self._cloud.specs[item.id].user_data)]
+        started = [
+            item for item in self._running(BOOT + INIT) if "init" in _kubeadm(self._cloud.specs[item.id].user_data)
+        ]
         if not started and not self._cloud.secrets.get("formed"):
             raise TryAgain("not yet", evidence=["connection refused"])
         if not self._running(BOOT):

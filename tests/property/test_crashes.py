@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import looptime
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from pcg.model.naming import MARK_ADDRESS
 from property.fake_cloud import FakeCloud, FakeKubernetes
 from property.world import World
+from simulated_time import new_loop
 
 DOCUMENT: dict[str, Any] = {
     "cloud": "simulated",
@@ -60,7 +60,7 @@ def live(story: Story, document: dict[str, Any] = DOCUMENT) -> World:
             await cloud.stop()
 
     try:
-        with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             return runner.run(run())
     finally:
         shutil.rmtree(folder)

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import looptime
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from pcg.nodes.pki import client_certificate, cluster_secrets
 from property.data_center import DataCenterProcess, document
 from property.test_crashes import MEMORY
 from property.world import GATEWAY, KEYS, World
+from simulated_time import new_loop
 
 Story = Callable[[World, DataCenterProcess], Awaitable[None]]
 
@@ -43,7 +43,7 @@ def live(story: Story, nodes: int = 1) -> World:
             await data_center.kill()
 
     try:
-        with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             return runner.run(run())
     finally:
         shutil.rmtree(folder)

@@ -35,8 +35,9 @@ from property.data_center import DataCenterProcess, document
 from property.fake_cloud import nothing_is_tried
 from property.test_crashes import MEMORY
 from property.world import GATEWAY, KEYS, NAME, nobody_answers
+from simulated_time import HASTE
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(**HASTE)
 
 KNOCKS = {Answer.OWN: Knock.OPEN, Answer.OTHER: Knock.OPEN, Answer.REFUSED: Knock.REFUSED, Answer.NONE: Knock.SILENT}
 DRILLS = {

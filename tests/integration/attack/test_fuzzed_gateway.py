@@ -7,7 +7,6 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-import looptime
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from pcg.errors import ProtocolError, Refused, Unreachable
 from pcg.model.desired import DesiredState
 from pcg.sealing.keys import GatewayKeys
 from pcg.wire import frames
+from simulated_time import new_loop
 from unit.gateway.conftest import make_bench
 from unit.gateway.reconciler.conftest import MEMORY
 
@@ -80,7 +80,7 @@ def _check_it_was_told_to(running: asyncio.Task[object], messages: list[str]) ->
 def test_nothing_that_a_console_sends_breaks_the_gateway(messages: list[str]) -> None:
     with (
         tempfile.TemporaryDirectory(dir=MEMORY) as folder,
-        asyncio.Runner(loop_factory=looptime.new_event_loop) as runner,
+        asyncio.Runner(loop_factory=new_loop) as runner,
     ):
         runner.run(_hear(Path(folder) / "gateway.db", messages))
 
@@ -190,7 +190,7 @@ _OLDER = st.one_of(
 def test_no_older_desired_state_takes_a_machine_away(states: list[tuple[int, int, str, bool]]) -> None:
     with (
         tempfile.TemporaryDirectory(dir=MEMORY) as folder,
-        asyncio.Runner(loop_factory=looptime.new_event_loop) as runner,
+        asyncio.Runner(loop_factory=new_loop) as runner,
     ):
         runner.run(_say_older(Path(folder), states))
 

@@ -29,10 +29,11 @@ from pcg.model.states import StepName
 from pcg.sealing import encoding
 from pcg.sealing.boxes import seal_credentials
 from pcg.wire import frames
+from simulated_time import HASTE
 from unit.gateway.reconciler.life import Life, MoodyCloud, living
 from unit.gateway.reconciler.making import DOCUMENT, GATEWAY, KEYS
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(**HASTE)
 
 PASSWORD = "vCenter-Gruyere-42-altogether"
 

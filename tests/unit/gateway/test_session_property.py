@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import looptime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pcg.wire import frames
+from simulated_time import new_loop
 
 _ACTIONS = st.lists(
     st.one_of(
@@ -74,7 +74,7 @@ def test_every_event_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, world_maker: Any, actions: list[tuple[str, float]]
 ) -> None:
     path = tmp_path_factory.mktemp("session") / "gateway.db"
-    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         console, made = runner.run(_live(world_maker(), path, actions))
     assert [reason for _, _, reason in console.events] == made
     # Within one term the revisions of the status rise, over every reconnect.
@@ -102,5 +102,5 @@ def test_cancelled_just_when_the_connection_breaks_it_ends(tmp_path: Path, world
         bench.store.close()
         return ended
 
-    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         assert runner.run(live())
