@@ -6,11 +6,13 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from integration.gateway_console.conftest import Console
+from integration.gateway_console.conftest import Console, serving
 from pcg.model.records import FINDING_CLOSED, GatewayStatus
 from pcg.model.states import Role
 from pcg.wire import frames
@@ -23,8 +25,19 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-async def gateway_id(served: Console) -> str:
+# Every test only reads, so all of them ask one console.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def told(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Console]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        async with serving(tmp_path_factory.mktemp("told") / "console", monkeypatch) as made:
+            await _tell(made)
+            yield made
+
+
+async def _tell(served: Console) -> None:
     """A gateway that has told every hostile name in every field, and people who used them too."""
     made = (await served.create())["gateway"]["id"]
     reports = served.service.reports
@@ -63,15 +76,14 @@ async def gateway_id(served: Console) -> str:
         email = f"{text[:20]}{number}@people.example"
         answer = await served.client.post("/users", json={"email": email, "password": "correct horse battery"})
         assert answer.status_code in (201, 422)
-    return str(made)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_no_name_moves_the_terminal(command: str, served: Console, gateway_id: str, tmp_path: Path) -> None:
+async def test_no_name_moves_the_terminal(command: str, told: Console, tmp_path: Path) -> None:
     for form in ("text", "json"):
-        code, out, told = await _run(served, tmp_path, *command.split(), "--output", form)
-        assert code == 0, told
-        assert not told
+        code, out, errors = await _run(told, tmp_path, *command.split(), "--output", form)
+        assert code == 0, errors
+        assert not errors
         assert not unseemly(out.replace("\n", "")), form
         if form == "json":
             assert json.loads(out)
@@ -84,13 +96,13 @@ async def test_no_name_moves_the_terminal(command: str, served: Console, gateway
             assert len(out.splitlines()) == len(PAYLOADS) + 1
 
 
-async def test_what_is_not_found_is_named_harmlessly(served: Console, gateway_id: str, tmp_path: Path) -> None:
+async def test_what_is_not_found_is_named_harmlessly(told: Console, tmp_path: Path) -> None:
     for name in ("terminal", "eight-bit-terminal", "bidi", "lines", "controls"):
         text = PAYLOADS[name]
-        code, out, told = await _run(served, tmp_path, "gateway", "show", "--", text)
+        code, out, errors = await _run(told, tmp_path, "gateway", "show", "--", text)
         assert (code, out) == (1, "")
-        assert not unseemly(told.replace("\n", ""))
-        assert all(line.startswith(("error:", "  ")) for line in told.splitlines())
+        assert not unseemly(errors.replace("\n", ""))
+        assert all(line.startswith(("error:", "  ")) for line in errors.splitlines())
 
 
 async def _run(served: Console, folder: Path, *arguments: str) -> tuple[int, str, str]:

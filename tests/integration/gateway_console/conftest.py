@@ -4,6 +4,7 @@ whose connections a test can break."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -287,13 +288,13 @@ class Gateway:
         self.store.close()
 
 
-@pytest.fixture
-async def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Console]:
+@contextlib.asynccontextmanager
+async def serving(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Console]:
     # The same hash with the least work: what a password costs is not what these tests are about.
     monkeypatch.setattr(passwords, "PasswordHasher", lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     relay = Relay()
     listening = await relay.serve()
-    made = Console(tmp_path / "console", relay)
+    made = Console(folder, relay)
     await made.start()
     try:
         yield made
@@ -302,6 +303,12 @@ async def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         listening.close()
         await relay.stop()
         await all_gone(listening)
+
+
+@pytest.fixture
+async def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Console]:
+    async with serving(tmp_path / "console", monkeypatch) as made:
+        yield made
 
 
 Make = Callable[..., Awaitable[Gateway]]
