@@ -13,7 +13,8 @@ import sys
 import tarfile
 import tomllib
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,6 @@ def run_install(unpacked: Path, *arguments: str) -> subprocess.CompletedProcess[
 class Installed:
     prefix: Path
     unpacked: Path
-    told: str
 
     @property
     def release(self) -> Path:
@@ -49,13 +49,25 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built once, also where several processes run the tests of this file."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all processes that run the tests of this file."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "dist"
-    shared.mkdir(exist_ok=True)
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "dist"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def alone(shared: Path) -> Iterator[None]:
+    """No other of these processes is within at the same time."""
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def archive(shared: Path) -> Path:
+    with alone(shared):
         if not list(shared.glob("pcg-*.tar.gz")):
             command = [sys.executable, str(ROOT / "scripts" / "make-dist"), "--output", str(shared)]
             made = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -74,18 +86,21 @@ def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return only
 
 
-@pytest.fixture(scope="module")
-def installed(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Into a prefix where an earlier try was interrupted."""
-    prefix = tmp_path_factory.mktemp("prefix") / "pcg"
-    sums = hashlib.sha256((unpacked / "SHA256SUMS").read_bytes()).hexdigest()
-    half_there = prefix / "releases" / f"{VERSION}-{sums[:12]}" / "bin"
-    half_there.mkdir(parents=True)
-    (half_there / "left-over").touch()
-    done = run_install(unpacked, "--prefix", str(prefix))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return Installed(prefix, unpacked, done.stdout)
+@pytest.fixture
+def installed(unpacked: Path, shared: Path) -> Iterator[Installed]:
+    """Into a prefix where an earlier try was interrupted; done once, and lent to one test at a time."""
+    prefix, done = shared / "prefix" / "pcg", shared / "installed"
+    with alone(shared):
+        if not done.exists():
+            sums = hashlib.sha256((unpacked / "SHA256SUMS").read_bytes()).hexdigest()
+            half_there = prefix / "releases" / f"{VERSION}-{sums[:12]}" / "bin"
+            half_there.mkdir(parents=True)
+            (half_there / "left-over").touch()
+            made = run_install(unpacked, "--prefix", str(prefix))
+            assert made.returncode == 0, made.stderr
+            assert made.stderr == ""
+            done.touch()
+        yield Installed(prefix, unpacked)
 
 
 @pytest.fixture
