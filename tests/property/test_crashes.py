@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pcg.model.naming import MARK_ADDRESS
 from property.fake_cloud import FakeCloud, FakeKubernetes
 from property.world import World
-from simulated_time import new_loop
+from simulated_time import MEMORY, new_loop
 
 DOCUMENT: dict[str, Any] = {
     "cloud": "simulated",
@@ -35,7 +35,6 @@ THREE_STATIC = THREE | {
     }
 }
 """pools that are no greater than they must be"""
-MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
 Story = Callable[[World, FakeCloud], Awaitable[None]]
 

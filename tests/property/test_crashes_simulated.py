@@ -19,9 +19,8 @@ from pcg.model.states import StepName
 from pcg.nodes.manifests import JET_NAMESPACE, JET_SECRET
 from pcg.nodes.pki import client_certificate, cluster_secrets
 from property.data_center import DataCenterProcess, document
-from property.test_crashes import MEMORY
 from property.world import GATEWAY, KEYS, World
-from simulated_time import new_loop
+from simulated_time import MEMORY, new_loop
 
 Story = Callable[[World, DataCenterProcess], Awaitable[None]]
 

@@ -33,9 +33,8 @@ from pcg.network.knocking import Knock
 from pcg.sealing.boxes import seal, seal_credentials
 from property.data_center import DataCenterProcess, document
 from property.fake_cloud import nothing_is_tried
-from property.test_crashes import MEMORY
 from property.world import GATEWAY, KEYS, NAME, nobody_answers
-from simulated_time import HASTE
+from simulated_time import HASTE, MEMORY
 
 pytestmark = pytest.mark.looptime(**HASTE)
 

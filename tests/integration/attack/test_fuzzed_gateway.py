@@ -18,9 +18,8 @@ from pcg.errors import ProtocolError, Refused, Unreachable
 from pcg.model.desired import DesiredState
 from pcg.sealing.keys import GatewayKeys
 from pcg.wire import frames
-from simulated_time import new_loop
+from simulated_time import MEMORY, new_loop
 from unit.gateway.conftest import make_bench
-from unit.gateway.reconciler.conftest import MEMORY
 
 
 async def _hear(path: Path, messages: list[str]) -> None:

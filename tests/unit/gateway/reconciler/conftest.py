@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+from simulated_time import MEMORY
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ Used by the app (clients), by the controllers and by the kubelets, which all see
 from __future__ import annotations
 
 import asyncio
-import copy
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -50,12 +49,12 @@ class ObjectStore:
         found = self._objects.get((plural, namespace, name))
         if found is None:
             raise not_found(plural, name)
-        return copy.deepcopy(found)
+        return copied(found)
 
     def find(self, plural: str, name: str, namespace: str = "") -> Object | None:
         self._guard()
         found = self._objects.get((plural, namespace, name))
-        return None if found is None else copy.deepcopy(found)
+        return None if found is None else copied(found)
 
     def select(
         self,
@@ -68,7 +67,7 @@ class ObjectStore:
         """In the order of names; of all namespaces when `namespace` is None."""
         self._guard()
         return [
-            copy.deepcopy(found)
+            copied(found)
             for (kind, space, _), found in sorted(self._objects.items(), key=lambda item: item[0])
             if kind == plural
             and namespace in (None, space)
@@ -130,9 +129,9 @@ class ObjectStore:
         key = (plural, namespace, stored["metadata"]["name"])
         present = self._objects.get(key)
         if present is not None and _same(present, stored):
-            return copy.deepcopy(present)
+            return copied(present)
         stored["metadata"]["resourceVersion"] = str(self.revision + 1)
-        self._objects[key] = copy.deepcopy(stored)
+        self._objects[key] = copied(stored)
         if plural == "events":
             for oldest in self._surplus_events():
                 del self._objects[oldest]
@@ -147,6 +146,17 @@ class ObjectStore:
         self.revision += 1
         self._commit()
         self.touch()
+
+
+def copied(found: Object) -> Object:
+    """Objects hold what JSON holds; `copy.deepcopy`, which asks for more, takes several times as long."""
+    return {key: _copied(part) for key, part in found.items()}
+
+
+def _copied(part: Any) -> Any:
+    if isinstance(part, dict):
+        return copied(part)
+    return [_copied(item) for item in part] if isinstance(part, list) else part
 
 
 def merge(target: Any, change: Any) -> Any:
