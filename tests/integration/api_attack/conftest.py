@@ -1,5 +1,5 @@
-"""A world to attack, which takes longer to make than most attacks: files with many small ones share one, in a loop that
-lives as long as they do, and each finds it as if it were new (`World.begin`).
+"""A world to attack. Files of many small attacks share one (`integration/conftest.py`), and each finds it as if it were
+new (`World.begin`).
 
 After each test nothing may have reached the store that PostgreSQL would not take. Hypothesis, whose examples are plain
 functions, asks a loop step by step.
@@ -25,15 +25,6 @@ from .world import World
 __all__ = ["LoopWorld", "loop_world", "opened", "served", "world"]
 
 Answer = TypeVar("Answer")
-
-
-SHARING = ("test_hostile_people", "test_hostile_gateway", "test_hostile_bundles", "test_strange_requests")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if isinstance(item, pytest.Function) and "world" in item.fixturenames and item.path.stem in SHARING:
-            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 
 @dataclass
@@ -76,7 +67,7 @@ async def new_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    made: World = request.getfixturevalue("begun_world" if request.path.stem in SHARING else "new_world")
+    made: World = request.getfixturevalue("begun_world" if request.node.get_closest_marker("shared") else "new_world")
     yield made
     assert made.unstorable == []
 

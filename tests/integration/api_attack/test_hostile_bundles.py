@@ -26,6 +26,8 @@ from .authorisation_table import Least, Row
 from .hostile import PAYLOADS, Shown, unseemly
 from .world import World
 
+pytestmark = pytest.mark.shared
+
 Answers = Callable[[dict[str, Any]], dict[str, Any] | None]
 """From a question to the answer's body; None: no answer"""
 

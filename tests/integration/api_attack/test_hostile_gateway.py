@@ -26,6 +26,8 @@ from .hostile import PAYLOADS, PLAIN, Shown, cut, event_of, status_of, unseemly
 from .raw import ask
 from .world import World
 
+pytestmark = pytest.mark.shared
+
 PAGES = ("", "/events", "/reset", "/bundles", "/delete", "/pairing-code", "/configure", "/configuration")
 ENTRIES = list(PAYLOADS.items())
 

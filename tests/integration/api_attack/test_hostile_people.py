@@ -24,6 +24,8 @@ from .hostile import PAYLOADS, PLAIN, Shown, unseemly
 from .raw import Raw, ask
 from .world import BASE, CONFIGURATION, World
 
+pytestmark = pytest.mark.shared
+
 ENTRIES = list(PAYLOADS.items())
 each_payload = pytest.mark.parametrize(("name", "text"), ENTRIES, ids=[name for name, _ in ENTRIES])
 

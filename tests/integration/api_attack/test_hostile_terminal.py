@@ -26,7 +26,7 @@ COMMANDS = (
 
 
 # Every test only reads, so all of them ask one console.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.shared
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

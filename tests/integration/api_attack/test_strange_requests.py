@@ -17,6 +17,8 @@ from .raw import Headers, Raw, ask
 from .strange import BODIES, CONTENT_TYPES, HEADERS, PARTS, QUERIES, SECRET_WORDS
 from .world import BASE, World
 
+pytestmark = pytest.mark.shared
+
 ROWS = [row for row in TABLE if row.method != "WEBSOCKET"]
 WITH_BODY = [row for row in ROWS if row.method in ("POST", "PUT", "DELETE")]
 STREAMS = ["/api/v1/gateways/{id}/events", "/gateways/{id}/news", "/news"]

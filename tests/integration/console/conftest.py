@@ -1,7 +1,6 @@
 """A console in this process: the real application on a real store, asked without sockets.
 
-To make one takes longer than most tests of it, so files with many small tests share one, in a loop that lives as long
-as they do; each test finds its store as it was when it was new.
+Files of small tests share one (`integration/conftest.py`); each test finds its store as it was when it was new.
 """
 
 from __future__ import annotations
@@ -43,20 +42,6 @@ CONFIGURATION: dict[str, Any] = {
     "template": {"image": "https://127.0.0.1/node-1.30.ova"},
     "nodes": {"count": 1, "size": "small"},
 }
-
-
-SHARING = (
-    *("test_address_overlaps", "test_configuration", "test_configure_pages", "test_details_pages", "test_gateways"),
-    *("test_http", "test_pages", "test_people", "test_people_pages"),
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent != Path(__file__).parent or item.path.stem not in SHARING:
-            continue
-        if isinstance(item, pytest.Function) and "console" in item.fixturenames:
-            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 
 @dataclass
@@ -118,7 +103,9 @@ def status(generation: int, incarnation: int = 1, *, done: bool = False, **parts
 
 @pytest.fixture
 def console(request: pytest.FixtureRequest) -> Console:
-    made: Console = request.getfixturevalue("console_as_new" if request.path.stem in SHARING else "new_console")
+    made: Console = request.getfixturevalue(
+        "console_as_new" if request.node.get_closest_marker("shared") else "new_console"
+    )
     return made
 
 

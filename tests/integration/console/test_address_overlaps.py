@@ -11,6 +11,8 @@ from pcg.console import address_overlaps
 
 from .conftest import CONFIGURATION, Console, status
 
+pytestmark = pytest.mark.shared
+
 POOL = {"range": "10.10.20.10-10.10.20.29", "prefix": 24, "gateway": "10.10.20.1"}
 HELD = {"addresses": {"static": POOL}, "controlPlaneAddress": "10.10.20.9"}
 

@@ -15,6 +15,8 @@ from pcg.model.states import MachineRole, MachineState
 
 from .conftest import CONFIGURATION, Console, status
 
+pytestmark = pytest.mark.shared
+
 
 async def _put(console: Console, gateway_id: str, document: Any = CONFIGURATION, **headers: str):
     return await console.client.put(f"/api/v1/gateways/{gateway_id}/configuration", json=document, headers=headers)

@@ -22,6 +22,8 @@ from unit.network.test_pins_and_failures import certificate
 from .browsing import Browser, Form, signed_in
 from .conftest import CONFIGURATION, Console, status
 
+pytestmark = pytest.mark.shared
+
 VCENTER_PASSWORD = "Pa55word <of> vCenter"
 
 

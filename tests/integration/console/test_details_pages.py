@@ -32,6 +32,8 @@ from pcg.wire.frames import Report
 from .browsing import Browser, Form, anonymous, signed_in, told
 from .conftest import Console, status
 
+pytestmark = pytest.mark.shared
+
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from pcg.console.store.models import Gateway
@@ -13,6 +14,8 @@ from pcg.model.states import Severity, StepName
 from pcg.wire.frames import Report
 
 from .conftest import Console, status
+
+pytestmark = pytest.mark.shared
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -16,6 +16,8 @@ from pcg.sealing import boxes, pairing_code
 
 from .conftest import CONFIGURATION, Console, status
 
+pytestmark = pytest.mark.shared
+
 MACHINE = MachineReport(
     name="pcg-one-1", role=MachineRole.CONTROL_PLANE, state=MachineState.READY, address="127.64.0.10",
     instance="0" * 36, incarnation=1,

@@ -14,6 +14,8 @@ from pcg.errors import ProtocolError, Unreachable
 
 from .conftest import Console
 
+pytestmark = pytest.mark.shared
+
 PROBLEM = {"type", "title", "status", "detail", "reason", "evidence", "cause", "remedy", "link"}
 
 

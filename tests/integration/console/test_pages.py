@@ -20,6 +20,8 @@ from pcg.model.states import MachineRole, MachineState, Role
 from .browsing import Browser, Form, anonymous, signed_in, told, with_role
 from .conftest import BASE, EMAIL, PASSWORD, Console, status
 
+pytestmark = pytest.mark.shared
+
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def browser(console: Console) -> AsyncIterator[Browser]:

@@ -20,6 +20,8 @@ from pcg.model.states import Role
 
 from .conftest import BASE, EMAIL, PASSWORD, Console
 
+pytestmark = pytest.mark.shared
+
 NEW = {"name": "two", "cloud": "simulated"}
 
 

@@ -21,6 +21,8 @@ from pcg.model.states import Role
 from .browsing import Browser, Form, anonymous, signed_in, with_role
 from .conftest import EMAIL, PASSWORD, Console
 
+pytestmark = pytest.mark.shared
+
 NEW = "another long password"
 THEIRS = "some-viewer@example.com"
 NEW_FIELDS = {"password": NEW, "repeated": NEW}

@@ -17,6 +17,8 @@ from pcg.errors import TryAgain
 from .browsing import Browser, Form, signed_in
 from .conftest import Console
 
+pytestmark = pytest.mark.shared
+
 INVENTORY: dict[str, Any] = {
     "datacenters": [{"name": "dc-1", "path": "dc-1"}],
     "clusters": [{"name": "c-1", "path": "c-1", "datacenter": "dc-1"}],
