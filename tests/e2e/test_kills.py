@@ -78,7 +78,7 @@ def ours(machines: list[dict[str, Any]], gateway_id: str) -> list[dict[str, Any]
 @pytest.mark.parametrize(
     "cloud,nodes,seed",
     [
-        ("simulated", 1, 1),
+        pytest.param("simulated", 1, 1, marks=pytest.mark.soak),
         ("simulated", 3, 2),
         pytest.param("simulated", 3, 3, marks=pytest.mark.soak),
         pytest.param("vsphere", 1, 4, marks=[pytest.mark.vsphere, pytest.mark.soak]),
