@@ -63,6 +63,7 @@ class CollapsedAudit:
         self._clock = clock
         self._kept: dict[_Kind, _Kept] = {}
         self._noted = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     def note(
         self,
@@ -103,19 +104,23 @@ class CollapsedAudit:
 
     async def write(self, *, everything: bool = False) -> None:
         """What is due, in one transaction; `everything` at the end. When the store fails nothing is lost."""
-        self._forget_over()
-        due = {kind: kept.count for kind, kept in self._kept.items() if kept.count and (everything or self._over(kept))}
-        if not due:
-            return
-        async with self._database.write() as session:
-            known = await session.execute(
-                select(Gateway.id, Gateway.name).where(Gateway.id.in_({kind.gateway_id for kind in due} - {""}))
-            )
-            names = {row.id: row.name for row in known}
-            session.add_all(_row(kind, self._kept[kind], count, names) for kind, count in due.items())
-        for kind, count in due.items():
-            self._kept[kind].count -= count
-            self._kept[kind].written = self._clock.monotonic()
+        # Two at once would each write what neither has taken off the count yet.
+        async with self._writing:
+            self._forget_over()
+            due = {
+                kind: kept.count for kind, kept in self._kept.items() if kept.count and (everything or self._over(kept))
+            }
+            if not due:
+                return
+            async with self._database.write() as session:
+                known = await session.execute(
+                    select(Gateway.id, Gateway.name).where(Gateway.id.in_({kind.gateway_id for kind in due} - {""}))
+                )
+                names = {row.id: row.name for row in known}
+                session.add_all(_row(kind, self._kept[kind], count, names) for kind, count in due.items())
+            for kind, count in due.items():
+                self._kept[kind].count -= count
+                self._kept[kind].written = self._clock.monotonic()
 
     def _forget_over(self) -> None:
         self._kept = {kind: kept for kind, kept in self._kept.items() if kept.count or not self._over(kept)}

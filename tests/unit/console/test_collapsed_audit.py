@@ -146,3 +146,10 @@ async def test_what_was_not_written_yet_is_written_at_the_end(tmp_path: Path, cl
             service.collapsed.note("refused")
         await housekeeping.stop()
         assert [row["count"] for row in await _rows(service, "refused")] == [1, 5]
+
+
+async def test_written_by_two_at_once_it_is_told_once(service: Service):
+    for _ in range(3):
+        service.collapsed.note("refused", reason="why", address="192.0.2.1")
+    await asyncio.gather(service.collapsed.write(everything=True), service.collapsed.write(everything=True))
+    assert [row["count"] for row in await _rows(service, "refused")] == [3]
