@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,9 @@ class Search:
     and are told by their indexes."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
-        # Only now: it is a large library, there for one kind of processor.
-        from pcg.diagnosis.log_hyperscan import Database
-
-        expressions = list(lines)
-        self._lines = len(expressions)
-        self._database = Database([*expressions, *_ADDRESSES], literal=False)
+        expressions = (*lines, *_ADDRESSES)
+        self._lines = len(expressions) - len(_ADDRESSES)
+        self._database = _compiled(expressions)
         self._names: Database | None = None
         self._known = 0
 
@@ -77,6 +75,14 @@ class Search:
         if len(learnt) != self._known:
             self._names, self._known = Database(sorted(learnt), literal=True), len(learnt)
         return [place for place, _ in self._names.ends(block)] if self._names else []
+
+
+@cache
+def _compiled(expressions: tuple[bytes, ...]) -> Database:
+    # Only now: it is a large library, there for one kind of processor.
+    from pcg.diagnosis.log_hyperscan import Database
+
+    return Database(list(expressions), literal=False)
 
 
 def words(block: bytes, places: Iterable[int], done: int) -> Iterator[tuple[int, int]]:

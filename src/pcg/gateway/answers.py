@@ -10,14 +10,13 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from pcg.clouds.base import Check
 from pcg.errors import NotFound, PcgError
 from pcg.gateway.inventory_answer import inventory_answer
 from pcg.gateway.reconciler import Reconciler
 from pcg.gateway.requests import Handler, problem_of
 from pcg.model.configuration import Configuration, Template, parse_configuration
+from pcg.model.yaml_document import write_yaml
 
 
 def requests_of(reconciler: Reconciler, bundle: Handler | None = None) -> Mapping[str, Handler]:
@@ -69,7 +68,7 @@ def requests_of(reconciler: Reconciler, bundle: Handler | None = None) -> Mappin
             "contexts": [{"name": "pcg", "context": {"cluster": "pcg", "user": "administrator"}}],
             "current-context": "pcg",
         }
-        text = yaml.safe_dump(document, sort_keys=False)
+        text = write_yaml(document)
         return {"kubeconfig": text, "expires_at": certificate.not_after.isoformat()}
 
     answers: dict[str, Handler] = {"preflight": preflight, "inventory": inventory, "kubeconfig": kubeconfig}

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from pcg import __version__
 from pcg.model.configuration import Configuration, DhcpAddresses
+from pcg.model.yaml_document import write_yaml
 from pcg.nodes import control_plane_address, kubeadm, manifests, proxy
 from pcg.nodes.pki import ClusterSecrets
 
@@ -64,7 +63,7 @@ def user_data(plan: NodePlan, configuration: Configuration, secrets: ClusterSecr
         # By name: cloud-init would else take what it finds first, and install a package where it finds none.
         servers = configuration.network.ntp_servers
         document["ntp"] = {"enabled": True, "ntp_client": "chrony", "servers": servers}
-    return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False)
+    return "#cloud-config\n" + write_yaml(document)
 
 
 def meta_data(name: str, instance: str, configuration: Configuration, address: str | None) -> str:
@@ -88,13 +87,12 @@ def meta_data(name: str, instance: str, configuration: Configuration, address: s
         ethernet["routes"] = [{"to": "default", "via": static.gateway}]
     if name_servers:
         ethernet["nameservers"] = name_servers
-    return yaml.safe_dump(
+    return write_yaml(
         {
             "instance-id": instance,
             "local-hostname": name,
             "network": {"version": 2, "ethernets": {"id0": ethernet}},
         },
-        sort_keys=False,
     )
 
 

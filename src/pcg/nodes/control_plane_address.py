@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
+from pcg.model.yaml_document import write_yaml
 
 MANIFEST_FILE = "/etc/kubernetes/manifests/kube-vip.yaml"
 HOSTS_FILE = "/etc/kube-vip.hosts"
@@ -67,7 +67,7 @@ def manifest(address: str, registry: str, *, first: bool) -> str:
             ],
         },
     }
-    return yaml.safe_dump(pod, sort_keys=False)
+    return write_yaml(pod)
 
 
 def after_init() -> list[str]:

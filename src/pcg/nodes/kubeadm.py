@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from pcg.model.configuration import Configuration
+from pcg.model.yaml_document import write_yaml
 from pcg.nodes.pki import TOKEN_LIFETIME, ClusterSecrets
 
 API_PORT = 6443
@@ -56,7 +55,7 @@ def init_configuration(
         "nodeRegistration": _registration(name, configuration),
         "localAPIEndpoint": {"bindPort": API_PORT},
     }
-    return yaml.safe_dump_all([init, cluster], sort_keys=False)
+    return write_yaml(init, cluster)
 
 
 def join_configuration(
@@ -77,7 +76,7 @@ def join_configuration(
         "controlPlane": {"localAPIEndpoint": {"bindPort": API_PORT}},
         "nodeRegistration": _registration(name, configuration),
     }
-    return yaml.safe_dump(join, sort_keys=False)
+    return write_yaml(join)
 
 
 def _registration(name: str, configuration: Configuration) -> dict[str, Any]:

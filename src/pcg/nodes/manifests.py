@@ -5,9 +5,14 @@ Used by `cloud_config.py`; the gateway's step `jet-installed` uses the names.
 
 from __future__ import annotations
 
+import copy
+from functools import lru_cache
+from typing import Any
+
 import yaml
 
 from pcg.errors import InvalidInput
+from pcg.model.yaml_document import write_yaml
 
 JET_NAMESPACE = "pcg-system"
 JET_NAME = "jet"
@@ -18,6 +23,7 @@ JET_PORT = 9440
 _TOKEN_FOLDER = "/var/run/secrets/pcg"  # noqa: S105 - a path
 
 
+@lru_cache(maxsize=4)
 def jet_manifest_template(version: str) -> str:
     """Namespace and Deployment, the same for every gateway: the artifact that the console offers (`wire.release`).
 
@@ -66,7 +72,7 @@ def jet_manifest_template(version: str) -> str:
         },
     }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": JET_NAMESPACE}}
-    return yaml.safe_dump_all([namespace, deployment], sort_keys=False)
+    return write_yaml(namespace, deployment)
 
 
 def jet_manifest(template: str, endpoint: str, ca_pem: str, proxies: dict[str, str] | None = None) -> str:
@@ -76,7 +82,7 @@ def jet_manifest(template: str, endpoint: str, ca_pem: str, proxies: dict[str, s
     """
     values = {"PCG_ENDPOINT": endpoint, "PCG_CA_PEM": ca_pem, **(proxies or {})}
     try:
-        documents = [document for document in yaml.safe_load_all(template) if document is not None]
+        documents = copy.deepcopy(_documents(template))
         deployment = next(document for document in documents if document["kind"] == "Deployment")
         container = next(
             item for item in deployment["spec"]["template"]["spec"]["containers"] if item["name"] == JET_NAME
@@ -90,4 +96,10 @@ def jet_manifest(template: str, endpoint: str, ca_pem: str, proxies: dict[str, s
             remedy=["Put the built-in jet-manifest.yaml back: the console writes it at its start."],
         ) from None
     container["env"] = kept + [{"name": name, "value": value} for name, value in values.items() if value]
-    return yaml.safe_dump_all(documents, sort_keys=False)
+    return write_yaml(*documents)
+
+
+@lru_cache(maxsize=4)
+def _documents(template: str) -> list[Any]:
+    """Read once for all machines."""
+    return [document for document in yaml.safe_load_all(template) if document is not None]

@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import yaml
-
 from pcg.clouds.guest.disk import MachineDisk
 from pcg.clouds.guest.guest_network import INTERFACE
 from pcg.clouds.guest.logs import GuestLogs
 from pcg.clouds.guest.user_data import NetworkConfig
 from pcg.errors import InvalidInput
+from pcg.model.yaml_document import write_yaml
 
 PER_INSTANCE = "/var/lib/cloud/instances"
 
@@ -59,5 +58,5 @@ def write_network(disk: MachineDisk, config: NetworkConfig, logs: GuestLogs) -> 
     if config.name_servers or config.search:
         interface["nameservers"] = {"addresses": list(config.name_servers), "search": list(config.search)}
     document = {"network": {"version": 2, "ethernets": {INTERFACE: interface}}}
-    disk.write("/etc/netplan/50-cloud-init.yaml", yaml.safe_dump(document), 0o600)
+    disk.write("/etc/netplan/50-cloud-init.yaml", write_yaml(document, sort_keys=True), 0o600)
     logs.cloud_init("stages.py", "INFO", f"Applying network configuration from ds bringup=False: {document['network']}")

@@ -46,6 +46,7 @@ from pcg.clouds.guest.node import (
     Node,
     registration,
 )
+from pcg.model.yaml_document import write_yaml
 from pcg.network.addresses import is_address
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
@@ -230,7 +231,7 @@ class Kubeadm:
         for token in config.tokens:
             store.create("secrets", token_secret(token.token, now + token.ttl), "kube-system")
         endpoint = config.endpoint or f"{self._address}:{API_PORT}"
-        info = {"kubeconfig": yaml.safe_dump(_kubeconfig(authority.pem, endpoint, {}))}
+        info = {"kubeconfig": write_yaml(_kubeconfig(authority.pem, endpoint, {}), sort_keys=True)}
         store.create("configmaps", {"metadata": {"name": "cluster-info"}, "data": info}, "kube-public")
         known = {"ClusterConfiguration": config.cluster_yaml, "ClusterId": cluster.id}
         store.create("configmaps", {"metadata": {"name": "kubeadm-config"}, "data": known}, "kube-system")
@@ -265,11 +266,11 @@ class Kubeadm:
             admin = Peer("kubernetes-admin", (ADMINISTRATORS,))
             certificate, key = authority.client(admin, self._environment.clock.now())
             user = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
-            self._disk.write(ADMIN_CONF, yaml.safe_dump(_kubeconfig(authority.pem, endpoint, user)), 0o600)
+            self._disk.write(ADMIN_CONF, write_yaml(_kubeconfig(authority.pem, endpoint, user), sort_keys=True), 0o600)
         labels = _CONTROL_PLANE_LABELS if control_plane else {}
         self._disk.write(REGISTRATION_FILE, json.dumps(registration(name, labels, list(taints))))
         self._disk.write(CLUSTER_FILE, cluster.id)
-        self._disk.write(KUBELET_CONF, yaml.safe_dump({"current-context": f"system:node:{name}@kubernetes"}), 0o600)
+        self._disk.write(KUBELET_CONF, write_yaml({"current-context": f"system:node:{name}@kubernetes"}), 0o600)
 
     def _say(self, line: str) -> None:
         self._logs.output(line)

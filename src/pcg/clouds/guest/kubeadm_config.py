@@ -18,6 +18,7 @@ from pcg.clouds.guest.disk import MachineDisk
 from pcg.clouds.guest.kubernetes_api.resources import NAME
 from pcg.clouds.guest.node import CA_FILE, CA_KEY_FILE, ETCD_CA_FILE, ETCD_CA_KEY_FILE
 from pcg.errors import InvalidInput
+from pcg.model.yaml_document import write_yaml
 
 _VERSIONS = ("kubeadm.k8s.io/v1beta3", "kubeadm.k8s.io/v1beta4")
 _TOKEN = re.compile(r"^[a-z0-9]{6}\.[a-z0-9]{16}$")
@@ -76,7 +77,7 @@ def init_config(disk: MachineDisk, path: str) -> InitConfig:
         tokens=tuple(_token(entry) for entry in _list(init, "bootstrapTokens")),
         endpoint=_endpoint(str(cluster.get("controlPlaneEndpoint") or "")),
         version=str(cluster.get("kubernetesVersion") or "1.30.0").removeprefix("v"),
-        cluster_yaml=yaml.safe_dump(cluster, sort_keys=True),
+        cluster_yaml=write_yaml(cluster, sort_keys=True),
     )
 
 

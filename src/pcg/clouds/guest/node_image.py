@@ -6,9 +6,8 @@ simulated pods need no addresses.
 
 from __future__ import annotations
 
-import yaml
-
 from pcg.clouds.guest.disk import MachineDisk
+from pcg.model.yaml_document import write_yaml
 
 _FOLDER = "/usr/share/pcg/cni"
 _POD_NETWORKS = ("calico", "cilium", "flannel", "antrea")
@@ -22,4 +21,4 @@ def lay_out(disk: MachineDisk) -> None:
             "metadata": {"name": f"{name}-config", "namespace": "kube-system"},
             "data": {"podCidr": "__POD_CIDR__"},
         }
-        disk.write(f"{_FOLDER}/{name}.yaml", yaml.safe_dump(manifest, sort_keys=False))
+        disk.write(f"{_FOLDER}/{name}.yaml", write_yaml(manifest))
