@@ -11,7 +11,7 @@ demo: venv
 
 test: $(VENV)/.test
 	scripts/prepare-tests
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest -n 5 --dist worksteal $(PYTEST_ARGUMENTS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
