@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGUMENTS ?=
 
+# Where it is set, each of the hundreds of processes that a demo or the tests start would compile all of pcg anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check format venv bench soak dist clean
 
 demo: venv

@@ -26,7 +26,7 @@ def run_demo(*arguments: str) -> dict[str, Any]:
     [
         ("simulated", 1),
         ("simulated", 3),
-        pytest.param("vsphere", 1, marks=pytest.mark.vsphere),
+        pytest.param("vsphere", 1, marks=[pytest.mark.vsphere, pytest.mark.soak]),
         pytest.param("vsphere", 3, marks=pytest.mark.vsphere),
     ],
 )
@@ -50,8 +50,9 @@ def test_a_gateway_comes_up_in_one_go(cloud: str, nodes: int) -> None:
     "failure",
     [
         "address-not-assigned/dhcp-scope-exhausted",
-        "clone-permission-denied/privilege-missing",
-        "stuck-after-container-manager/image-source-unreachable",
+        # The drills play these too, one of them in test_drills.
+        pytest.param("clone-permission-denied/privilege-missing", marks=pytest.mark.soak),
+        pytest.param("stuck-after-container-manager/image-source-unreachable", marks=pytest.mark.soak),
     ],
 )
 def test_a_broken_data_center_is_named_and_recovers_by_itself(failure: str) -> None:

@@ -16,7 +16,6 @@ import pytest
     "arguments,midst,ending,code",
     [
         (["drill", "installer-not-registered/name-not-resolved"], "trouble comes\n", signal.SIGINT, 130),
-        (["drill", "installer-not-registered/name-not-resolved"], "trouble comes\n", signal.SIGTERM, 143),
         (["demo"], "the installer starts\n", signal.SIGTERM, 143),
     ],
 )
