@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pcg.errors import TryAgain
-from pcg.gateway.kubernetes_api import cluster_client
+from pcg.gateway.cluster_client import cluster_client
 from pcg.network.failures import translate
 from pcg.network.plain_httpx import httpx
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets

@@ -6,21 +6,17 @@ Errors are Unreachable with the hop, or TryAgain with the server's own words. Te
 from __future__ import annotations
 
 import base64
-import ssl
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from pcg.errors import TryAgain
+from pcg.gateway.cluster_client import cluster_client
 from pcg.network.failures import translate
 from pcg.network.plain_httpx import httpx
 from pcg.nodes.pki import ClientCertificate, ClusterSecrets
-
-TIMEOUT_SECONDS = 5.0
 
 DRAINING_SINCE = "pcg.gateway/draining-since"
 """annotation of a node that this gateway drains: seen on the node, so that a gateway that forgot everything goes on"""
@@ -194,20 +190,3 @@ async def open_kubernetes(
     """Over TLS: the server must prove itself by the cluster's CA, we by a client certificate of it."""
     async with cluster_client(address, secrets.ca_certificate, certificate) as client:
         yield KubernetesApi(client)
-
-
-@asynccontextmanager
-async def cluster_client(address: str, ca: str, certificate: ClientCertificate) -> AsyncIterator[httpx.AsyncClient]:
-    """To HOST:PORT of a server of the cluster. Trusts one CA of it (PEM) and shows a client certificate of that CA."""
-    context = ssl.create_default_context(cadata=ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Python's ssl takes a client's key from a file alone; it is there for a moment, for this user only.
-    with tempfile.TemporaryDirectory(prefix="pcg-") as folder:
-        file = Path(folder) / "client.pem"
-        file.touch(mode=0o600)
-        file.write_text(certificate.certificate + certificate.key)
-        context.load_cert_chain(file)
-    async with httpx.AsyncClient(
-        base_url=f"https://{address}", verify=context, timeout=TIMEOUT_SECONDS, trust_env=False
-    ) as client:
-        yield client
