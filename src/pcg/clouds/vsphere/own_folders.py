@@ -37,7 +37,8 @@ class OwnFolders:
         self._folders.add(folder)
 
     def knows(self, gateway_id: str) -> bool:
-        return gateway_id in self._looked_everywhere or gateway_id in self._remembered_since
+        by_memory = self._remembered_since.get(gateway_id, _NEVER) > _NEVER
+        return by_memory or gateway_id in self._looked_everywhere
 
     def look_everywhere_next(self, gateway_id: str) -> None:
         """A machine may appear that nobody remembers, nobody knows where."""
