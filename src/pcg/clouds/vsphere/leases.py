@@ -52,6 +52,8 @@ async def to_the_end(work: Awaitable[Answer]) -> Answer:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # nobody asks any more
         raise
 
 
