@@ -20,11 +20,9 @@ def run_to_the_end(main: Coroutine[Any, Any, Answer]) -> Answer:
     async def cancellable() -> Answer:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
-        asked = asyncio.Event()
 
         def end() -> None:
-            if not asked.is_set():  # another one must not cut short what takes everything down
-                asked.set()
+            if not task.cancelling():  # another one must not cut short what takes everything down
                 task.cancel()
 
         loop.add_signal_handler(signal.SIGTERM, end)

@@ -64,9 +64,7 @@ class Imports:
 
     async def ensure(self, configuration: Configuration) -> TemplateProgress:
         try:
-            template = await call(
-                self._session, templates.find_template, self._session, Survey(self._session), configuration
-            )
+            template = await self._find(configuration)
         except NotFound as missing:
             if missing.reason not in _ABSENT or not importable(configuration.template.image):
                 raise
@@ -129,10 +127,7 @@ class Imports:
         return TemplateProgress(None, failed, fetched=True, attempt=run.attempt)
 
     async def _found(self, configuration: Configuration) -> TemplateProgress:
-        template = await call(
-            self._session, templates.find_template, self._session, Survey(self._session), configuration
-        )
-        return TemplateProgress(template=template, fetched=True)
+        return TemplateProgress(template=await self._find(configuration), fetched=True)
 
     def _begin(self, key: tuple[str, ...], configuration: Configuration) -> None:
         attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
@@ -173,9 +168,14 @@ class Imports:
             await asyncio.sleep(LOOK_EVERY)
             run.source = source_of(wanted.image, self._proxies)  # what was read of it is past
 
+    async def _find(self, configuration: Configuration) -> str:
+        """The template's id. Raises NotFound."""
+        survey = Survey(self._session)
+        return await call(self._session, templates.find_template, self._session, survey, configuration)
+
     async def _exists(self, configuration: Configuration) -> bool:
         try:
-            await call(self._session, templates.find_template, self._session, Survey(self._session), configuration)
+            await self._find(configuration)
         except NotFound as missing:
             if missing.reason not in _ABSENT:
                 raise
