@@ -16,12 +16,23 @@ _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be", co
 _JOURNAL = b"LPKSHHRH"
 
 
+Parts = list[memoryview]
+"""what, one after the other, is a block"""
+
+
 def text_blocks(
     chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None], block_bytes: int = 0
 ) -> Iterator[bytes]:
     """Whole lines, each ended by a newline but perhaps the last of the file. `tell` says what was cut or refused. A
     line longer than `line_bytes` keeps its beginning. Chunks are gathered until they are `block_bytes`; where a limit
     is reached before, what was gathered is given first."""
+    return map(b"".join, text_parts(chunks, line_bytes, tell, block_bytes))
+
+
+def text_parts(
+    chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None], block_bytes: int = 0
+) -> Iterator[Parts]:
+    """As `text_blocks`, for who puts them somewhere else: nearly all of a log's bytes pass here, and are not copied."""
     head = b""
     for chunk in chunks:
         head += chunk
@@ -38,7 +49,7 @@ def text_blocks(
     yield from _lines(_decoded(_joined(head[len(mark) :], chunks), encoding), line_bytes, tell, block_bytes)
 
 
-def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None], block_bytes: int) -> Iterator[bytes]:
+def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None], block_bytes: int) -> Iterator[Parts]:
     rest, skipping, cut = b"", False, 0
     for parts in _gathered(chunks, block_bytes):
         if skipping:  # within a line whose beginning was kept
@@ -50,24 +61,41 @@ def _lines(chunks: Iterator[bytes], line_bytes: int, tell: Callable[[str], None]
         whole, rest = _split(rest, parts)
         if len(rest) > line_bytes:
             rest, skipping, cut = rest[:line_bytes], True, cut + 1
-        if whole:
-            if len(whole) > line_bytes:
-                whole, more = _cut_long(whole, line_bytes)
-                cut += more
-            yield whole
+        block = [memoryview(part)[:end] for part, end in whole]
+        if _may_be_long(whole, line_bytes):
+            lines = b"".join(block).split(b"\n")
+            cut += sum(len(line) > line_bytes for line in lines)
+            block = [memoryview(b"\n".join(line[:line_bytes] for line in lines))]
+        if block:
+            yield block
+        del parts, whole, block  # large, and not needed while the next ones are gathered
     if rest:
-        yield rest
+        yield [memoryview(rest)]
     if cut:
         tell(f"{cut} lines longer than {line_bytes // 1024} KiB were cut there")
 
 
-def _split(rest: bytes, parts: list[bytes]) -> tuple[bytes, bytes]:
-    """Whole lines, and what begins behind them. Nearly all of a log's bytes pass here: they are copied once."""
+def _split(rest: bytes, parts: list[bytes]) -> tuple[list[tuple[bytes, int]], bytes]:
+    """Whole lines, as parts and how much of each, and what begins behind them."""
     for last in range(len(parts) - 1, -1, -1):
         if end := parts[last].rfind(b"\n") + 1:
-            view = memoryview(parts[last])
-            return b"".join((rest, *parts[:last], view[:end])), b"".join((view[end:], *parts[last + 1 :]))
-    return b"", b"".join((rest, *parts))
+            whole = [(part, len(part)) for part in (rest, *parts[:last]) if part]
+            return [*whole, (parts[last], end)], b"".join((memoryview(parts[last])[end:], *parts[last + 1 :]))
+    return [], b"".join((rest, *parts))
+
+
+def _may_be_long(whole: list[tuple[bytes, int]], line_bytes: int) -> bool:
+    """Whether there may be a line that is too long. Within a part, it covers a whole window of half its size: a few
+    searches instead of a split."""
+    window, before = max(line_bytes // 2, 1), 0
+    for part, size in whole:
+        first, last = part.find(b"\n", 0, size), part.rfind(b"\n", 0, size)
+        if before + (first if last >= 0 else size) > line_bytes:
+            return True
+        if any(part.find(b"\n", at, at + window) < 0 for at in range(0, size - window, window)):
+            return True
+        before = size - last - 1 if last >= 0 else before + size
+    return False
 
 
 def _gathered(chunks: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
@@ -85,16 +113,6 @@ def _gathered(chunks: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
         raise
     if parts:
         yield parts
-
-
-def _cut_long(data: bytes, line_bytes: int) -> tuple[bytes, int]:
-    # A line that is too long covers at least one whole window of half its size: eight searches instead of a split.
-    window = max(line_bytes // 2, 1)
-    if all(data.find(b"\n", at, at + window) >= 0 for at in range(0, len(data) - window, window)):
-        return data, 0
-    lines = data.split(b"\n")
-    cut = sum(len(line) > line_bytes for line in lines)
-    return b"\n".join(line[:line_bytes] for line in lines), cut
 
 
 def _joined(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
