@@ -18,6 +18,8 @@ from pcg.diagnosis.log_literals import common, literals_of, ways
 
 _TELLING = 7
 """letters, from which on a part of a pattern is looked for without its other parts"""
+_FEW = 16
+"""strings, up to which an expression is told as them"""
 _WIDE = 8
 """repetitions that are counted; beyond it, any number"""
 _CATEGORIES = {
@@ -55,18 +57,29 @@ def expressions(pattern: str) -> list[bytes]:
 def _of(items: _Items) -> list[bytes]:
     """Of the parts between gaps, every match has all. So one is enough, if it tells much; and where it does not in each
     of its alternatives, those that do are enough alone, and the others only together with those of other parts."""
-    parts = [part for part in map(_alternatives, _parts(items)) if all(part)]
+    parts: list[list[tuple[int, _Items]]] = []
+    for endless in (True, False):
+        parts = _told_parts(items, endless=endless)
+        best = max(parts, key=_least, default=[])
+        if best and _least(best) >= _TELLING:
+            return _each_alone(best)
     if not parts:
         raise _Unknown
     if len(parts) == 1:
-        return [_alone(one) for one in parts[0]]
-    told = [[(_told(one), one) for one in part] for part in parts]
-    best = max(told, key=lambda part: min(score for score, _ in part))
-    if min(score for score, _ in best) >= _TELLING:
-        return [_alone(one) for _, one in best]
-    alone = [_alone(one) for part in told for score, one in part if score >= _TELLING]
-    others = [[one for score, one in part if score < _TELLING] for part in told]
-    return [*alone, _together(others)]
+        return _each_alone(parts[0])
+    alone = [[one for one in part if one[0] >= _TELLING] for part in parts]
+    others = [[one for score, one in part if score < _TELLING] for part in parts]
+    return [*(expression for part in alone for expression in _each_alone(part)), _together(others)]
+
+
+def _told_parts(items: _Items, *, endless: bool) -> list[list[tuple[int, _Items]]]:
+    """The alternatives of each part, and how much each tells."""
+    parts = map(_alternatives, _parts(items, endless=endless))
+    return [[(_told(one), one) for one in part] for part in parts if all(part)]
+
+
+def _least(part: list[tuple[int, _Items]]) -> int:
+    return min(score for score, _ in part)
 
 
 def _together(parts: list[list[_Items]]) -> bytes:
@@ -84,7 +97,10 @@ def _behind_gap(items: _Items) -> bytes:
 
 
 def _told(items: _Items) -> int:
-    """Letters of literals that are not common, on the least telling way through them: they stand close together."""
+    """Letters of literals that are not common, on the least telling way through them: they stand close together. A
+    number between its edges is as rare, though shorter."""
+    if items[0] == (_EDGE, _BEFORE) and items[-1] == (_EDGE, _AFTER):
+        return _TELLING
     return min(sum(len(one) for one in way if not common(one)) for way in ways(items))
 
 
@@ -111,8 +127,13 @@ def _flat(sequence: Any) -> _Items:
 
 
 def _number(items: _Items) -> bool:
-    """Of one item: whether it is a digit."""
-    return any(operation is constants.LITERAL and chr(argument).isdecimal() for operation, argument in items)
+    """Of one item: whether it is a digit, or one of several."""
+    return any(
+        all(_number([one]) for one in argument)
+        if operation is constants.IN
+        else operation is constants.LITERAL and chr(argument).isdecimal()
+        for operation, argument in items
+    )
 
 
 def _trimmed(items: _Items) -> _Items:
@@ -133,16 +154,51 @@ def _optional(item: tuple[Any, Any]) -> bool:
     return item[0] in _REPEATS and item[1][0] == 0
 
 
-def _parts(items: _Items) -> list[_Items]:
-    """What stands between gaps; a gap is a repetition of nearly any character."""
+def _parts(items: _Items, *, endless: bool) -> list[_Items]:
+    """What stands between gaps: repetitions of nearly any character; with `endless`, of anything without a bound."""
     parts: list[_Items] = [[]]
     for operation, argument in items:
-        inner = argument[2][0][0] if operation in _REPEATS and len(argument[2]) == 1 else None
-        if inner in (constants.ANY, constants.NOT_LITERAL):
+        repeats = operation in _REPEATS
+        inner = argument[2][0][0] if repeats and len(argument[2]) == 1 else None
+        if inner in (constants.ANY, constants.NOT_LITERAL) or (
+            endless and repeats and argument[1] is constants.MAXREPEAT
+        ):
             parts.append([])
         else:
             parts[-1].append((operation, argument))
     return [part for part in map(_trimmed, parts) if part]
+
+
+def _each_alone(part: list[tuple[int, _Items]]) -> list[bytes]:
+    return [expression for _, one in part for expression in _spelled_out(one) or [_alone(one)]]
+
+
+def _spelled_out(items: _Items) -> list[bytes]:
+    """All that it matches, where that is a few strings: they take next to no time to compile. Otherwise nothing."""
+    found = [b""]
+    for operation, argument in items:
+        if operation is constants.LITERAL:
+            more = _letters([(operation, argument)])
+        elif operation is constants.IN:
+            more = _letters(argument)
+        elif operation is constants.BRANCH:
+            branches = [_spelled_out(_flat(branch)) for branch in argument[1]]
+            more = [one for branch in branches for one in branch] if all(branches) else []
+        elif operation in _REPEATS and argument[:2] == (0, 1):
+            inner = _spelled_out(_flat(argument[2]))
+            more = [b"", *inner] if inner else []
+        else:
+            return []
+        found = [one + other for one in found for other in more]
+        if len(found) > _FEW:
+            return []
+    return found
+
+
+def _letters(items: _Items) -> list[bytes]:
+    """Nothing, if there are others among them."""
+    plain = all(operation is constants.LITERAL and argument < 128 for operation, argument in items)
+    return [re.escape(bytes([argument])) for _, argument in items] if plain else []
 
 
 def _alone(items: _Items) -> bytes:
