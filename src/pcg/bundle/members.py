@@ -17,6 +17,8 @@ from pcg.bundle.tar_members import TarMember, looks_like_tar, tar_members
 from pcg.bundle.unpacking import CHUNK, READABLE, packing_of, unpack
 
 _MOST_TOLD = 200
+_LOGS_RATIO = 8
+"""unpacked by packed bytes"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,19 @@ class Unread:
             self.more += 1
 
 
+def expected_bytes(path: Path) -> int:
+    """About how many a file or archive unpacks to, so that what takes a while can be made ready; 0 where its size does
+    not tell."""
+    try:
+        if not path.is_file():
+            return 0
+        with os.fdopen(_open(path), "rb", buffering=0) as file:
+            packed = packing_of(file.read(512))
+            return os.fstat(file.fileno()).st_size * (_LOGS_RATIO if packed else 1)
+    except OSError:
+        return 0
+
+
 class MemberReader:
     """Walks once over `path`. Iterate `members()`, then look at `unread`."""
 
@@ -59,13 +74,13 @@ class MemberReader:
             for name, path in _walk(self._path, self._unread):
                 self._budget.next_member()
                 try:
-                    file_descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                    file_descriptor = _open(path)
                 except OSError as error:
                     self._unread.add(name, f"cannot be opened: {error.strerror}", incomplete=True)
                     continue
                 yield from self._opened(file_descriptor, name)
         else:
-            yield from self._opened(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), self._path.name)
+            yield from self._opened(_open(self._path), self._path.name)
 
     def _opened(self, file_descriptor: int, name: str) -> Iterator[Member]:
         with os.fdopen(file_descriptor, "rb", buffering=0) as file:
@@ -136,6 +151,11 @@ class MemberReader:
             yield from chunks
         except OSError as error:
             self._unread.add(name, f"reading failed: {error.strerror}", incomplete=True)
+
+
+def _open(path: Path) -> int:
+    """Without waiting for the other end of a pipe."""
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _walk(root: Path, unread: Unread) -> Iterator[tuple[str, Path]]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pcg.bundle.limits import MEBIBYTE, Budget, LimitReached, Limits
 from pcg.bundle.manifest import is_document
-from pcg.bundle.members import Member, MemberReader, Unread
-from pcg.bundle.text import text_blocks
+from pcg.bundle.members import Member, MemberReader, Unread, expected_bytes
+from pcg.bundle.text import text_parts
 from pcg.diagnosis.log_engine import LogVerdict, judge, log_rules
 from pcg.diagnosis.log_files import log_file
 from pcg.diagnosis.log_scan import LogScanner
@@ -48,7 +48,7 @@ def read_logs(
     budget, unread = Budget(limits or Limits()), Unread()
     rules = log_rules()
     reader = MemberReader(path, budget, unread)
-    with LogScanner(rules, now, lambda: budget.spend(0)) as scanner:
+    with LogScanner(rules, now, lambda: budget.spend(0), expected_bytes(path)) as scanner:
         try:
             for member in reader.members():
                 if is_document(member.name):
@@ -78,11 +78,11 @@ def _scan(member: Member, scanner: LogScanner, limits: Limits, unread: Unread) -
 
     file = log_file(member.name, member.modified)
     begun = False
-    for block in text_blocks(member.chunks, limits.line_bytes, tell, _BLOCK):
+    for parts in text_parts(member.chunks, limits.line_bytes, tell, _BLOCK):
         if not begun:
             scanner.begin(file)
             begun = True
-        scanner.feed(block)
+        scanner.feed(*parts)
 
 
 def _unreadable(path: Path, evidence: list[str]) -> InvalidInput:

@@ -1,81 +1,101 @@
-"""What a prefilter found in one block, as the scanner (`log_scan`) goes through it: from its last line to the first.
-
-Each hit that Hyperscan tells calls Python, which soon costs more than the scan, and stops it while another thread
-works. Of patterns that have had their fill only the last lines of a block matter, so where they are loud they are
-looked for at its end alone, and in the rest of it only if that was not enough.
-"""
+"""What a prefilter found in one block, as the scanner (`log_scan`) goes through it: from its last line to the first."""
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heapreplace
+from typing import Self
 
-from pcg.diagnosis.log_prefilter import Prefilter, line_at, lines_back
-
-_END = 1 << 18
-"""bytes of a block in which loud patterns are looked for"""
+LineAt = Callable[[int], tuple[int, int]]
+"""start and end of the line at a place"""
 
 
-@dataclass(frozen=True)
-class Loud:
-    """Patterns that hit often."""
-
-    patterns: frozenset[int]
-    others: Prefilter
-    """for the other patterns"""
-    alone: Prefilter
-    """for them"""
-
-    def hits(self, data: bytes, most: int | None) -> Hits:
-        """Raises TooMany."""
-        end = line_at(data, max(len(data) - _END, 0))[0]
-        places = self.others.hits(data, most)
-        places += [(end + place, index) for place, index in self.alone.hits(data[end:], most)]
-        places.sort()
-        return Hits(data, places, self, end, most)
-
-
-@dataclass(frozen=True)
 class Hits:
-    data: bytes
-    places: list[tuple[int, int]]
-    """and the pattern of each, in order"""
-    loud: Loud | None = None
-    end: int = 0
-    """the first place from where on the loud ones are among them"""
-    most: int | None = None
+    """For each pattern its places, in order. There may be millions, and most lines of a loud pattern are passed over,
+    so a place takes four bytes, and no time until it is asked for."""
+
+    def __init__(self, places: Mapping[int, array[int]]) -> None:
+        self._places = places
+
+    @classmethod
+    def of(cls, hits: Iterable[tuple[int, int]]) -> Self:
+        """Places and patterns, in order."""
+        places: dict[int, array[int]] = {}
+        for place, pattern in hits:
+            if (those := places.get(pattern)) is None:
+                those = places[pattern] = array("I")
+            those.append(place)
+        return cls(places)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        numbers = array("I")
+        numbers.frombytes(data)
+        places: dict[int, array[int]] = {}
+        at = 0
+        while at < len(numbers):
+            pattern, count = numbers[at : at + 2]
+            places[pattern] = numbers[at + 2 : at + 2 + count]
+            at += 2 + count
+        return cls(places)
+
+    def to_bytes(self) -> bytes:
+        """For another process of this machine."""
+        return b"".join(
+            array("I", [pattern, len(places)]).tobytes() + places.tobytes() for pattern, places in self._places.items()
+        )
+
+    def __len__(self) -> int:
+        return sum(map(len, self._places.values()))
 
     @property
     def patterns(self) -> set[int]:
-        found = {index for _, index in self.places}
-        return found | self.loud.patterns if self.loud else found
-
-    def lines_back(self, passed: Container[int] = ()) -> Iterator[tuple[int, int, set[int]]]:
-        """As of the prefilter. `passed` may grow meanwhile. Raises TooMany."""
-        if self.loud is None:
-            yield from lines_back(self.data, self.places, passed)
-            return
-        end = bisect_left(self.places, (self.end,))
-        yield from lines_back(self.data, self.places[end:], passed)
-        if all(index in passed for index in self.loud.patterns):
-            for first, last, patterns in lines_back(self.data, self.places[:end], passed):
-                yield first, last, patterns | self.loud.patterns  # they may be there, too
-        else:
-            yield from lines_back(self.data, self._all[: bisect_left(self._all, (self.end,))], passed)
-
-    def complete(self) -> None:
-        """With the loud ones everywhere. Raises TooMany, which `between` does not afterwards."""
-        _ = self._all
+        return set(self._places)
 
     def between(self, first: int, last: int) -> Hits:
-        """Those within, the loud ones too."""
-        return Hits(self.data, self._all[bisect_left(self._all, (first,)) : bisect_left(self._all, (last,))])
+        """Those from `first` to before `last`."""
+        within = {}
+        for pattern, places in self._places.items():
+            at = bisect_left(places, first)
+            if (end := bisect_left(places, last, at)) > at:
+                within[pattern] = places[at:end]
+        return Hits(within)
 
-    @cached_property
-    def _all(self) -> list[tuple[int, int]]:
-        if self.loud is None:
-            return self.places
-        before = self.loud.alone.hits(self.data[: self.end], self.most)
-        return sorted([*self.places, *before])
+    def moved(self, by: int) -> Hits:
+        """As places of a block that begins so many bytes earlier; later, if it is negative."""
+        return Hits({pattern: array("I", [place + by for place in places]) for pattern, places in self._places.items()})
+
+    def lines_back(self, line_at: LineAt, passed: Container[int] = ()) -> Iterator[tuple[int, int, set[int]]]:
+        """Start and end of each line that is hit, and all that hits it, from the last line to the first; without those
+        that only `passed` hit, which may grow meanwhile."""
+        left = {pattern: len(places) for pattern, places in self._places.items()}
+        aside = list[int]()
+        """passed ones, whose lines are not gone through"""
+        ahead = [(-places[-1], pattern) for pattern, places in self._places.items() if places]
+        heapify(ahead)
+
+        def take(pattern: int, start: int, end: int) -> bool:
+            places = self._places[pattern]
+            at = bisect_left(places, start, 0, left[pattern])
+            hit = at < left[pattern] and places[at] <= end
+            left[pattern] = at
+            return hit
+
+        while ahead:
+            place, pattern = ahead[0]
+            if pattern in passed:
+                aside.append(heappop(ahead)[1])
+                continue
+            start, end = line_at(-place)
+            within = {pattern for pattern in aside if take(pattern, start, end)}
+            while ahead and -ahead[0][0] >= start:
+                pattern = ahead[0][1]
+                take(pattern, start, end)
+                within.add(pattern)
+                if left[pattern]:
+                    heapreplace(ahead, (-self._places[pattern][left[pattern] - 1], pattern))
+                else:
+                    heappop(ahead)
+            yield start, end, within

@@ -1,18 +1,23 @@
 """The prefilters on Hyperscan, where its package is: one pass over a block for all that is looked for at once.
 
 Neither leaves out a pattern that `re` would match, so verdicts are the same with and without them
-(tests/unit/diagnosis). Chosen by `log_prefilter`. A scan lets other threads run, but where it finds something.
+(tests/unit/diagnosis). Used by `log_prefilter` and by the process that searches (`log_worker`).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Container, Sequence
+import json
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Self, cast
 
 import hyperscan
 
 from pcg.diagnosis.log_expressions import expressions
-from pcg.diagnosis.log_prefilter import LiteralIndex, TooMany, lines
+from pcg.diagnosis.log_hits import Hits
+from pcg.diagnosis.log_prefilter import LiteralIndex, lines
 
 
 class HyperscanLiterals:
@@ -23,9 +28,9 @@ class HyperscanLiterals:
         self._literals = self._index.literals
         self._database = Database(self._literals, literal=True)
 
-    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
+    def hits(self, block: bytes) -> list[tuple[int, int]]:
         found = list[tuple[int, int]]()
-        for start, end, numbers in lines(block, self._database.ends(block, most)):
+        for start, end, numbers in lines(block, self._database.ends(block)):
             literals = (self._literals[number] for number in numbers)
             found += [(start, index) for index in self._index.patterns(literals, block[start:end].lower())]
         return found
@@ -35,19 +40,35 @@ class HyperscanPatterns:
     """With what tells most of each pattern, which leaves `re` less to look at. Compiling takes some tenths of a
     second."""
 
-    def __init__(self, patterns: Sequence[str], without: Container[int] = ()) -> None:
+    def __init__(self, patterns: Sequence[Sequence[int]], database: Database) -> None:
+        self._patterns = patterns
+        """those of each expression"""
+        self._database = database
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> Self:
         uses: dict[bytes, list[int]] = {}
         for index, pattern in enumerate(patterns):
-            for expression in expressions(pattern) if index not in without else ():
+            for expression in expressions(pattern):
                 uses.setdefault(expression, []).append(index)
-        self._patterns = list(uses.values())
-        """those of each expression"""
-        self._database = Database(list(uses), literal=False)
+        return cls(list(uses.values()), Database(list(uses), literal=False))
 
-    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
-        return [
-            (place, index) for place, number in self._database.ends(block, most) for index in self._patterns[number]
-        ]
+    @classmethod
+    def from_bytes(cls, told: bytes) -> Self:
+        """As another process of this machine compiled it."""
+        patterns, _, database = told.partition(b"\n")
+        return cls(json.loads(patterns), Database.from_bytes(database))
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(self._patterns).encode() + b"\n" + self._database.to_bytes()
+
+    def search(self, block: bytes | memoryview) -> Hits:
+        """As of a `Prefilter`."""
+        places: dict[int, array[int]] = {}
+        for number, those in self._database.places(block).items():
+            for index in self._patterns[number]:
+                places[index] = array("I", sorted(places[index] + those)) if index in places else those
+        return Hits(places)
 
 
 class Database:
@@ -60,24 +81,30 @@ class Database:
             flags=hyperscan.HS_FLAG_CASELESS,
             literal=literal,
         )
-        self._of_thread = threading.local()
+        self._scratch = hyperscan.Scratch(self._database)
 
-    def ends(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
-        """The last place of each match, and the number of what matches there, in order. Raises TooMany."""
-        found = list[tuple[int, int]]()
+    @classmethod
+    def from_bytes(cls, told: bytes) -> Self:
+        made = cls.__new__(cls)
+        made._database = hyperscan.loadb(told, hyperscan.HS_MODE_BLOCK)
+        made._scratch = hyperscan.Scratch(made._database)
+        return made
 
-        # While it runs no other thread does, so it is short.
-        def keep(number: int, start: int, end: int, flags: int, context: object) -> bool | None:
-            found.append((end - 1, number))
-            return len(found) > most if most else None
+    def to_bytes(self) -> bytes:
+        return hyperscan.dumpb(self._database)
 
-        # What a scan works in serves one at a time.
-        if (scratch := getattr(self._of_thread, "scratch", None)) is None:
-            scratch = self._of_thread.scratch = hyperscan.Scratch(self._database)
-        try:
-            self._database.scan(block, match_event_handler=keep, scratch=scratch)
-        except hyperscan.ScanTerminated:
-            raise TooMany from None
+    def places(self, block: bytes | memoryview) -> dict[int, array[int]]:
+        """The last place of each match, in order, by the number of what matches there."""
+        found: defaultdict[int, array[int]] = defaultdict(partial(array, "I"))
+
+        def keep(number: int, start: int, end: int, flags: int, context: object) -> None:
+            found[number].append(end - 1)
+
+        # Which takes any buffer.
+        self._database.scan(cast(bytes, block), match_event_handler=keep, scratch=self._scratch)
         # Hyperscan does not promise their order.
-        found.sort()
-        return found
+        return {number: array("I", sorted(those)) for number, those in found.items()}
+
+    def ends(self, block: bytes) -> list[tuple[int, int]]:
+        """The last place of each match, and the number of what matches there, in order."""
+        return sorted((place, number) for number, those in self.places(block).items() for place in those)

@@ -69,6 +69,10 @@ class LineMatcher:
         """for the prefilter"""
         self.uses_of = list(by_pattern.values())
         """the uses of each of the patterns"""
+        self.targeted = frozenset(
+            index for index, use in enumerate(self.uses) if "(?P<target>" in use.signature.pattern
+        )
+        """the uses whose lines tell what they are about"""
         self._file_name = ""
         self._asked: dict[frozenset[int], _Asked] = {}
         self._of_kind: dict[tuple[tuple[int, ...], Kind], tuple[int, ...]] = {}

@@ -7,8 +7,9 @@ them, Hyperscan goes on with more than literals (`log_expressions`).
 
 from __future__ import annotations
 
+import mmap
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -20,18 +21,23 @@ _MOST_SETS = 5000
 """of literals, that are remembered"""
 
 
-class TooMany(Exception):
-    """A block is full of hits, which would take much memory: ask for it in pieces."""
+if find_spec("stringzilla") is not None:
+    # A quarter of the time; in logs by the gigabyte lines are counted, if nothing else.
+    import stringzilla
+
+    _count: Callable[[memoryview, bytes], int] = stringzilla.count
+else:
+
+    def _count(block: memoryview, what: bytes) -> int:
+        return bytes(block).count(what)
 
 
 class Prefilter(Protocol):
     """Made of patterns, which it tells by their indexes."""
 
-    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
+    def hits(self, block: bytes) -> list[tuple[int, int]]:
         """For each line and each pattern that may match it, at least one place within that line, and the pattern's
-        index; in order. It may be asked by several threads at once.
-
-        Raises TooMany where they are more than `most`."""
+        index; in order."""
         ...
 
 
@@ -50,29 +56,29 @@ def lines(block: bytes, hits: Iterable[tuple[int, int]]) -> Iterator[tuple[int, 
         yield start, end, within
 
 
-def lines_back(
-    block: bytes, hits: Sequence[tuple[int, int]], passed: Container[int] = ()
-) -> Iterator[tuple[int, int, set[int]]]:
-    """As `lines`, from the last to the first, without those that only `passed` hit, which may grow meanwhile."""
-    left = len(hits)
-    while left:
-        place, index = hits[left - 1]
-        if index in passed:
-            left -= 1
-            continue
-        start, end = line_at(block, place)
-        within = {index}
-        left -= 1
-        while left and hits[left - 1][0] >= start:
-            left -= 1
-            within.add(hits[left][1])
-        yield start, end, within
-
-
 def line_at(block: bytes, place: int) -> tuple[int, int]:
     """Start and end of the line; a newline is of the line that it ends."""
     end = block.find(b"\n", place)
     return block.rfind(b"\n", 0, place) + 1, end if end >= 0 else len(block)
+
+
+def newlines(block: bytes | mmap.mmap, start: int, end: int) -> int:
+    """From `start` to before `end`."""
+    with memoryview(block) as view, view[start:end] as part:
+        return _count(part, b"\n")
+
+
+def pieces(block: bytes, most: int) -> Iterator[bytes]:
+    """Whole lines, no more than so many bytes of them at once, but where a line alone has more."""
+    at = 0
+    while at < len(block):
+        yield (piece := piece_at(block, at, most))
+        at += len(piece)
+
+
+def piece_at(block: bytes, at: int, most: int) -> bytes:
+    """The one that begins there."""
+    return block[at : block.rfind(b"\n", at, at + most) + 1 or block.find(b"\n", at) + 1 or len(block)]
 
 
 @cache
@@ -85,17 +91,6 @@ def quick_prefilter(patterns: tuple[str, ...], literals: tuple[str, ...] = ()) -
     from pcg.diagnosis.log_hyperscan import HyperscanLiterals
 
     return HyperscanLiterals(patterns, literals)
-
-
-@cache
-def thorough_prefilter(patterns: tuple[str, ...], without: frozenset[int] = frozenset()) -> Prefilter | None:
-    """One that takes some tenths of a second to make, and is many times faster then; None where there is none. It does
-    not look for those `without`."""
-    if find_spec("hyperscan") is None:
-        return None
-    from pcg.diagnosis.log_hyperscan import HyperscanPatterns
-
-    return HyperscanPatterns(patterns, without)
 
 
 @dataclass(frozen=True)
@@ -162,7 +157,7 @@ class LiteralPrefilter:
         self._at_each_place = re.compile(b"(?=(" + trie + b"))")
         self._longer = {one: [other for other in encoded if one in other] for one in shortest}
 
-    def hits(self, block: bytes, most: int | None = None) -> list[tuple[int, int]]:
+    def hits(self, block: bytes) -> list[tuple[int, int]]:
         low, search, at = block.lower(), self._expression.search, 0
         found = list[tuple[int, int]]()
         while match := search(low, at):
@@ -170,8 +165,6 @@ class LiteralPrefilter:
             line = low[start:end]
             found += [(start, index) for index in self._index.patterns(self._within(line), line)]
             at = end + 1
-            if most is not None and len(found) > most:
-                raise TooMany
         return found
 
     def _within(self, line: bytes) -> set[bytes]:

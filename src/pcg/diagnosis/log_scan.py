@@ -5,58 +5,34 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Container, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Self
 
+from pcg.diagnosis.log_blocks import Block
 from pcg.diagnosis.log_files import LogFile
-from pcg.diagnosis.log_hits import Hits, Loud
+from pcg.diagnosis.log_hits import Hits
 from pcg.diagnosis.log_lines import LogLine, parse_line
 from pcg.diagnosis.log_matching import LineMatcher, Matches, Role
-from pcg.diagnosis.log_prefilter import Prefilter, TooMany, quick_prefilter, thorough_prefilter
+from pcg.diagnosis.log_prefilter import piece_at, quick_prefilter
 from pcg.diagnosis.log_rules import LogRules
+from pcg.diagnosis.log_searches import SearchProcess
 from pcg.diagnosis.log_tallies import KEPT, Hit, Tally
 
 _MOST_KEYS = 20_000
 _MOST_FIELD = 256
-_MUCH = 3 << 20
-"""bytes, after which it may pay to make the thorough prefilter"""
-_LONG = 128 << 20
-"""bytes, after which it may pay to leave loud patterns out"""
-_LOUD = 1000
-"""times that one is found in a block"""
+_MUCH = 8 << 20
+"""bytes, after which it may pay to have another process search"""
 _BACK = 4096
 """bytes of a block that are looked through for the time of a line that has none"""
-_PIECE = 1 << 16
-"""of a block whose lines are counted once"""
+_FAR = 1 << 16
+"""bytes between two lines, where the second's number is not counted from the first"""
 _SMALL = 1 << 17
 """of a block that may be full of hits"""
 _MOST_HITS = 10_000
 """of a larger one"""
-_THREADS = 2
-"""that search ahead, while blocks are read, unpacked and judged"""
-_AHEAD = 4
-"""blocks"""
-
-
-@dataclass(frozen=True)
-class _Block:
-    file: LogFile
-    first_line: int
-    data: bytes
-    newlines: list[int]
-    """in each _PIECE of the data"""
-    hits: Callable[[], Hits]
-    """of the prefilter, which may be at it still"""
-
-    def number(self, start: int) -> int:
-        """Of the line that begins there."""
-        piece = start // _PIECE
-        return self.first_line + sum(self.newlines[:piece]) + self.data.count(b"\n", piece * _PIECE, start)
 
 
 @dataclass(frozen=True)
@@ -69,11 +45,59 @@ class _Found:
     matches: Matches
 
 
+class _Wanted:
+    """What is to be kept of the lines of one block, which is looked through from its end. `full` had their fill before:
+    uses, and the targets that they are about."""
+
+    def __init__(self, matcher: LineMatcher, patterns: set[int], full: frozenset[tuple[int, str]]) -> None:
+        self._matcher = matcher
+        self._patterns = patterns
+        self._full = full
+        self._seen = Counter[tuple[int, str]]()
+        self._done = set[int]()
+        """uses whose further lines change nothing; never such as may be about another target"""
+        self._left: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self.passed = set[int]()
+        """patterns of which all uses are done"""
+
+    def left(self, uses: tuple[int, ...]) -> tuple[int, ...]:
+        """Those that are not done, and the others of their scenarios: an earlier cause may explain the line."""
+        if (left := self._left.get(uses)) is None:
+            those = self._matcher.uses
+            scenarios = {those[use].role[0] for use in uses if use not in self._done}
+            left = self._left[uses] = tuple(use for use in uses if those[use].role[0] in scenarios)
+        return left
+
+    def keep(self, found: _Found) -> Matches:
+        kept = []
+        for use, match in found.matches:
+            about = use, _target(found.line, match)
+            if self._seen[about] < KEPT or about not in self._full:
+                kept.append((use, match))
+                self._seen[about] += 1
+                if self._seen[about] == KEPT and about in self._full and use not in self._matcher.targeted:
+                    self._pass(use)
+        return kept
+
+    def _pass(self, use: int) -> None:
+        self._done.add(use)
+        self._left.clear()
+        uses_of = self._matcher.uses_of
+        self.passed.update(pattern for pattern in self._patterns if self._done.issuperset(uses_of[pattern]))
+
+
 class LogScanner:
     """`begin` a file, `feed` its blocks in order, `finish`, within `with`; then look at `tallies`. `check` raises what
     ends it early: a block that is full of hits takes its time."""
 
-    def __init__(self, rules: Mapping[str, LogRules], now: datetime, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        rules: Mapping[str, LogRules],
+        now: datetime,
+        check: Callable[[], None] = lambda: None,
+        expected: int = 0,
+    ) -> None:
+        """`expected` is how many bytes will be fed, as far as it is known."""
         self._check = check
         self.tallies: dict[tuple[Role, int, str, str], Tally] = {}
         """by role, signature, stream and target"""
@@ -82,96 +106,95 @@ class LogScanner:
         self._now = now
         self._matcher = LineMatcher(rules)
         self.uses = self._matcher.uses
-        self._quick = quick_prefilter(self._matcher.patterns)
-        self._thorough: Future[Prefilter | None] | None = None
-        """in the making at first"""
-        self._loud: Future[Loud | None] | None = None
-        """found once, where there is much to read"""
-        self._threads = ThreadPoolExecutor(_THREADS, "logs")
-        self._waiting = deque[_Block]()
+        self._process: SearchProcess | None = None
         self._bytes = 0
+        """until it may pay to have another process search"""
+        self._have_searched(expected)
+        self._quick = quick_prefilter(self._matcher.patterns)
         self._fed: LogFile | None = None
         self._next_line = 1
         self._file: LogFile | None = None
         self._last_time: datetime | None = None
-        self._full: dict[str, set[int]] = {}
-        """of each stream: uses of which only the last hits matter yet"""
+        self._full: dict[str, set[tuple[int, str]]] = {}
+        """of each stream: uses, and the target that they are about, of which only the last hits matter yet"""
 
     def begin(self, file: LogFile) -> None:
         self._fed, self._next_line = file, 1
         self.files.append(file)
 
-    def feed(self, data: bytes) -> None:
-        """`data` is whole lines, those that come next in the file."""
+    def feed(self, *parts: bytes | memoryview) -> None:
+        """Whole lines, those that come next in the file: what one part begins another may end."""
         assert self._fed is not None
-        self._bytes += len(data)
-        if self._bytes >= _MUCH and self._thorough is None:
-            self._thorough = self._threads.submit(thorough_prefilter, self._matcher.patterns)
-        large = self._thorough is not None
-        for piece in [data] if large else _pieces(data):
-            work = self._threads.submit(self._search, piece, _MOST_HITS, self._loud_in(self._fed)) if large else None
-            hits = work.result if work else partial(self._search_quickly, piece)
-            block = _block(self._fed, self._next_line, piece, hits)
-            self._waiting.append(block)
-            self._next_line += sum(block.newlines)
-            self.lines += sum(block.newlines)
-        self.lines += not data.endswith(b"\n")
-        while len(self._waiting) > _AHEAD:
+        self._have_searched(sum(map(len, parts)))
+        ended = not parts or bytes(parts[-1][-1:]) == b"\n"
+        if self._process is None or not self._process.ready:
+            # What is left when it is ready is the first that it has to do.
+            parts = (self._search(b"".join(parts)),)
+        if self._process is not None and any(parts):
+            self._count(self._process.search(self._fed, self._next_line, parts))
+            while self._process.due:
+                self._judge_first(self._process)
+        self.lines += not ended
+
+    def _search(self, data: bytes) -> bytes:
+        """Until another process is ready to, which has the rest."""
+        assert self._fed is not None
+        at = 0
+        while at < len(data) and not (self._process is not None and self._process.ready):
             self._check()
-            self._judge(self._waiting.popleft())
+            block = Block.of(self._fed, self._next_line, piece_at(data, at, _SMALL))
+            self._count(block)
+            self._judge(block, Hits.of(self._quick.hits(block.text(0, block.size))))
+            at += block.size
+        return data[at:]
+
+    def _count(self, block: Block) -> None:
+        self._next_line += block.lines
+        self.lines += block.lines
+
+    def _have_searched(self, size: int) -> None:
+        """By another process, once there is enough that it may pay."""
+        if self._bytes < _MUCH:
+            self._bytes += size
+            if self._bytes >= _MUCH:
+                self._process = SearchProcess.start(self._matcher.patterns, self._check)
 
     def finish(self) -> None:
-        while self._waiting:
-            self._judge(self._waiting.popleft())
-        self._threads.shutdown()
+        while self._process is not None and self._process.waiting:
+            self._judge_first(self._process)
+        self._close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """However it ended: no thread is left, and what none has begun is not done."""
-        self._threads.shutdown(cancel_futures=True)
+        """However it ended: no process is left."""
+        self._close()
 
-    def _search_quickly(self, data: bytes) -> Hits:
-        return Hits(data, self._quick.hits(data))
+    def _close(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None
 
-    def _search(self, data: bytes, most: int | None = None, loud: Loud | None = None) -> Hits:
-        """In a thread: it waits for the prefilter that another one makes."""
-        assert self._thorough is not None
-        if loud is not None:
-            return loud.hits(data, most)
-        return Hits(data, (self._thorough.result() or self._quick).hits(data, most))
+    def _judge_first(self, process: SearchProcess) -> None:
+        self._check()
+        block, hits = process.found()
+        if len(hits) <= _MOST_HITS:
+            self._judge(block, hits)
+        else:
+            for at, piece in block.pieces(_SMALL):
+                self._check()
+                self._judge(piece, hits.between(at, at + piece.size).moved(-at))
+        process.release(block)
 
-    def _loud_in(self, file: LogFile) -> Loud | None:
-        """The loud patterns, if all of them have had their fill in this file's stream."""
-        if self._loud is None or not self._loud.done() or (loud := self._loud.result()) is None:
-            return None
-        full = self._full.get(file.stream, set())
-        return loud if all(full.issuperset(self._matcher.uses_of[index]) for index in loud.patterns) else None
-
-    def _listen(self, hits: Hits, filled: set[int]) -> None:
-        """What leaves out the loud patterns takes some tenths of a second to make."""
-        told = Counter(index for _, index in hits.places)
-        patterns = frozenset(index for index in filled if told[index] >= _LOUD)
-        if patterns:
-            self._loud = self._threads.submit(_loud, self._matcher.patterns, patterns)
-
-    def _judge(self, block: _Block) -> None:
+    def _judge(self, block: Block, hits: Hits) -> None:
         """Of a use that had its fill, only as many of the last lines are looked at as are kept: much that is alike
         costs little. It is as if all were looked at, since each count ends at COUNTED."""
         if self._file is not block.file:
             self._file, self._last_time = block.file, None
             self._matcher.begin(block.file)
-        try:
-            hits = block.hits()
-            found = self._gather(block, hits)
-        except TooMany:
-            for piece in _in_pieces(block, self._search):
-                self._check()
-                self._judge(piece)
-            return
         known = 0
-        for one, kept, time in reversed(found):
+        for one, kept, time in reversed(self._gather(block, hits)):
             if time is None:
                 # The time of the line before that matched: what was passed over counts too.
                 between = hits.between(known, one.start)
@@ -181,43 +204,32 @@ class LogScanner:
             for use, match in kept:
                 self._keep(use, Hit(one.line, self._last_time, _fields(one.line, match)))
 
-    def _gather(self, block: _Block, hits: Hits) -> list[tuple[_Found, Matches, datetime | None]]:
-        """The lines that match, from the last, with what is to be kept of their matches. Raises TooMany."""
-        uses_of = self._matcher.uses_of
-        full = frozenset(self._full.setdefault(block.file.stream, set()))
-        filled = {pattern for pattern in hits.patterns if full.issuperset(uses_of[pattern])}
-        if self._bytes >= _LONG and self._loud is None:
-            self._listen(hits, filled)
-        passed = set[int]()
-        seen = Counter[int]()
-        found = list[tuple[_Found, Matches, datetime | None]]()
-        for one in self._look_back(block, hits, passed):
-            kept = [match for match in one.matches if seen[match[0]] < KEPT or match[0] not in full]
-            found.append((one, kept, self._time_of(one, block)))
-            seen.update(use for use, _ in kept)
-            if kept:
-                passed.update(pattern for pattern in filled if all(seen[use] >= KEPT for use in uses_of[pattern]))
-        if any(time is None for _, _, time in found):
-            hits.complete()
-        return found
+    def _gather(self, block: Block, hits: Hits) -> list[tuple[_Found, Matches, datetime | None]]:
+        """The lines of which something is to be kept, from the last, and what. The last that matches is one of them."""
+        wanted = _Wanted(self._matcher, hits.patterns, frozenset(self._full.setdefault(block.file.stream, set())))
+        looked = ((one, wanted.keep(one)) for one in self._look_back(block, hits, wanted))
+        return [(one, kept, self._time_of(one, block)) for one, kept in looked if kept]
 
-    def _look_back(self, block: _Block, hits: Hits, passed: Container[int] = ()) -> Iterator[_Found]:
-        """The lines that match, from the last."""
-        data, number, at = block.data, 0, len(block.data) + _PIECE + 1
-        for start, end, patterns in hits.lines_back(passed):
-            if uses := self._matcher.speaking(data[start:end], patterns):
-                if at - start > _PIECE:
-                    number, at = block.number(start), start
-                number, at = number - data.count(b"\n", start, at), start
-                line = parse_line(data[start:end], number, block.file, self._now)
+    def _look_back(self, block: Block, hits: Hits, wanted: _Wanted | None = None) -> Iterator[_Found]:
+        """The lines that match, from the last; all, or those that are wanted."""
+        number, at = 0, block.size + _FAR + 1
+        for start, end, patterns in hits.lines_back(block.line_at, wanted.passed if wanted else ()):
+            raw = block.text(start, end)
+            uses = self._matcher.speaking(raw, patterns)
+            if wanted is not None:
+                uses = wanted.left(uses)
+            if uses:
+                number = block.number(start) if at - start > _FAR else number - block.between(start, at)
+                at = start
+                line = parse_line(raw, number, block.file, self._now)
                 if matches := self._matcher.matches(line, uses):
                     yield _Found(line, start, end, matches)
 
-    def _time_of(self, found: _Found, block: _Block) -> datetime | None:
+    def _time_of(self, found: _Found, block: Block) -> datetime | None:
         """Its own, or that of the line before it that has one."""
         if (time := found.line.time) is not None:
             return time
-        for earlier in reversed(block.data[max(0, found.start - _BACK) : found.start].splitlines()):
+        for earlier in reversed(block.text(max(0, found.start - _BACK), found.start).splitlines()):
             if (time := parse_line(earlier, 0, block.file, self._now).time) is not None:
                 return time
         return None
@@ -230,8 +242,8 @@ class LogScanner:
             return
         tally = self.tallies.setdefault(key, Tally())
         tally.add(hit)
-        if tally.full and "target" not in use.signature.search.compiled.groupindex:
-            self._full[hit.line.file.stream].add(index)
+        if tally.full:
+            self._full[hit.line.file.stream].add((index, target))
 
 
 def _fields(line: LogLine, match: re.Match[str]) -> dict[str, str]:
@@ -240,29 +252,5 @@ def _fields(line: LogLine, match: re.Match[str]) -> dict[str, str]:
     return {name: text[:_MOST_FIELD] for name, text in captured.items() if text}
 
 
-def _block(file: LogFile, first_line: int, data: bytes, hits: Callable[[], Hits]) -> _Block:
-    newlines = [data.count(b"\n", at, at + _PIECE) for at in range(0, len(data), _PIECE)]
-    return _Block(file, first_line, data, newlines, hits)
-
-
-def _loud(patterns: tuple[str, ...], loud: frozenset[int]) -> Loud | None:
-    others = thorough_prefilter(patterns, loud)
-    alone = thorough_prefilter(patterns, frozenset(range(len(patterns))) - loud)
-    return Loud(loud, others, alone) if others and alone else None
-
-
-def _in_pieces(block: _Block, search: Callable[[bytes], Hits]) -> Iterator[_Block]:
-    number = block.first_line
-    for data in _pieces(block.data):
-        piece = _block(block.file, number, data, partial(search, data))
-        number += sum(piece.newlines)
-        yield piece
-
-
-def _pieces(data: bytes) -> Iterator[bytes]:
-    """Whole lines, less than _SMALL of them at once."""
-    at = 0
-    while at < len(data):
-        end = data.rfind(b"\n", at, at + _SMALL) + 1 or data.find(b"\n", at) + 1 or len(data)
-        yield data[at:end]
-        at = end
+def _target(line: LogLine, match: re.Match[str]) -> str:
+    return _fields(line, match).get("target", "")

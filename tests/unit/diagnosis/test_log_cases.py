@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,16 +23,18 @@ from pcg.diagnosis.describe import scenarios_page
 from pcg.diagnosis.engine import all_scenarios
 from pcg.diagnosis.log_engine import log_rules
 from pcg.diagnosis.log_files import log_file
+from pcg.diagnosis.log_hits import Hits
 from pcg.diagnosis.log_lines import parse_line
 from pcg.diagnosis.log_literals import alternatives
 from pcg.diagnosis.log_prefilter import (
     LiteralPrefilter,
     Prefilter,
+    line_at,
     lines,
     quick_prefilter,
-    thorough_prefilter,
 )
 from pcg.diagnosis.log_scan import LogScanner
+from pcg.diagnosis.log_searches import SearchProcess
 from pcg.diagnosis.log_tallies import COUNTED, KEPT
 
 CASES = log_cases()
@@ -123,6 +127,25 @@ def test_every_pattern_has_literals_to_look_for() -> None:
                 assert alternatives(signature.pattern)
 
 
+def thorough_prefilter(patterns: tuple[str, ...]) -> Prefilter | None:
+    """What the process that searches uses."""
+    if find_spec("hyperscan") is None:
+        return None
+    from pcg.diagnosis.log_hyperscan import HyperscanPatterns
+
+    compiled = HyperscanPatterns.of(patterns)
+    return Thorough(HyperscanPatterns.from_bytes(compiled.to_bytes()).search)
+
+
+@dataclass(frozen=True)
+class Thorough:
+    search: Callable[[bytes], Hits]
+
+    def hits(self, block: bytes) -> list[tuple[int, int]]:
+        found = self.search(block).lines_back(partial(line_at, block))
+        return sorted((start, index) for start, _, indexes in found for index in indexes)
+
+
 PREFILTERS: list[Callable[[tuple[str, ...]], Prefilter | None]] = [
     LiteralPrefilter,
     quick_prefilter,
@@ -190,6 +213,11 @@ def test_no_prefilter_leaves_out_a_pattern_that_matches(make: Callable[[tuple[st
         (r"(?:ab|cd).{0,9}\b50[03]\b.{0,9}(?:ef|gh)", "ab 503 ef"),
         (r"\d{3,}foo+", "123foo"),
         (r"(?:foo\s+){2}x", "foo foo  x"),
+        (r"e(?:th|n)\w+: timed out", "eth\u00e40: Timed out"),
+        (r"(?:no|few) (?:free |more )*(?:ip )?addresses", "no more free IP addresses"),
+        (r"(?:console|hub).{0,60}\b50[0234]\b", "hub \u20ac503"),
+        (r"un-?synchroni[sz]ed(?: yet)?", "UN-synchronized"),
+        (r"x[\u00e4\u00f6]b|foo[ab]?\u00e4", "FOO\u00e4"),
     ],
 )
 def test_what_a_scan_of_the_whole_line_cannot_tell_may_match(pattern: str, line: str) -> None:
@@ -198,7 +226,7 @@ def test_what_a_scan_of_the_whole_line_cannot_tell_may_match(pattern: str, line:
     assert [patterns for _, _, patterns in lines(line.encode(), thorough.hits(line.encode()))] == [{1}]
 
 
-def test_much_is_judged_as_little_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_much_is_judged_as_little_is(monkeypatch: pytest.MonkeyPatch, searching: list[SearchProcess]) -> None:
     texts = [text.encode() for case in CASES for text in case.files.values()]
     tallies = []
     for much in (1, 1 << 40):
@@ -211,8 +239,10 @@ def test_much_is_judged_as_little_is(monkeypatch: pytest.MonkeyPatch) -> None:
         scanner.finish()
         tallies.append(scanner.tallies)
     assert tallies[0] == tallies[1]
+    assert len(searching) == (find_spec("hyperscan") is not None)
 
 
+@pytest.mark.usefixtures("searching")
 @pytest.mark.parametrize("much", [1, 1 << 40])
 @pytest.mark.parametrize(("size", "most"), [(1 << 10, 10_000), (1 << 14, 10_000), (1 << 30, 10_000), (1 << 30, 9)])
 def test_of_much_that_is_alike_the_last_lines_count(
