@@ -174,7 +174,9 @@ def _without_address(situation: Situation, slot: Slot, machine: ObservedMachine)
 
 async def _make(situation: Situation, slot: Slot, name: str) -> Wait | None:
     """Make a machine that is not there; before, whatever of ours is under way is waited for."""
-    under_way = next((task for task in situation.unfinished if task.machine_name == name), None)
+    # Only what makes it: of a machine that somebody else deletes, the deletion may still be under way.
+    making = (task for task in situation.unfinished if task.kind == "create")
+    under_way = next((task for task in making if task.machine_name == name), None)
     if under_way is not None:
         slot.task, slot.phase = under_way.id, "creating"
         return _under_way(slot, name)

@@ -191,6 +191,14 @@ async def test_a_machine_deleted_by_someone_is_replaced_under_a_new_ordinal_that
     assert [(slot.ordinal, slot.kind) for slot in made.slots] == [(2, "join"), (3, "join"), (4, "join")]
 
 
+async def test_a_deletion_that_is_still_under_way_is_no_making_of_the_machine() -> None:
+    there = tuple(machine(number, address=f"127.64.0.1{number}") for number in (2, 3))
+    others = CloudTask("vendor-9", TaskState.RUNNING, "VirtualMachine.destroy", name_of(1))
+    made = situation(THREE, *three(phase="up"), machines=there, formed=True, unfinished=[others])
+    assert await machines(made.situation) == Wait(f"making {name_of(4)}")
+    assert made.told[0] == ("MachineDeletedOutside", name_of(1))
+
+
 async def test_before_it_is_replaced_a_lost_machine_leaves_etcd_and_the_cluster() -> None:
     there = tuple(machine(number, address=f"127.64.0.1{number}") for number in (2, 3))
     made = situation(THREE, *three(phase="up"), machines=there, formed=True)
