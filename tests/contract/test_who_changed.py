@@ -73,6 +73,17 @@ async def test_a_machine_that_is_gone_is_known_by_its_name_where_its_id_is_not(
     assert await asked(connection, ChangeKind.REMOVED, "", "pcg-another-1-1") is None
 
 
+async def test_what_was_done_before_a_machine_was_removed_is_told_too(
+    cloud_lab: CloudLab, connection: Connection
+) -> None:
+    machine = await started(connection, await made(connection, await cloud_lab.spec(connection)))
+    await cloud_lab.lab.power_off(machine.id)
+    await cloud_lab.lab.remove(machine.id)
+    change = await asked(connection, ChangeKind.POWERED_OFF, machine.id, machine.name)
+    assert change is not None and change.user.lower() == ADMINISTRATOR.name
+    assert await asked(connection, ChangeKind.RECONFIGURED, machine.id, machine.name) is None
+
+
 async def test_what_the_own_account_did_is_told_apart(cloud_lab: CloudLab, connection: Connection) -> None:
     machine = await made(connection, await cloud_lab.spec(connection))
     await removed(connection, machine)

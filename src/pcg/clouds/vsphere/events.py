@@ -13,7 +13,7 @@ from pcg.clouds.base import ChangeKind, MachineChange
 from pcg.clouds.vsphere.inventory import moid, plain_name, read_one
 from pcg.clouds.vsphere.machines import wanted_hardware
 from pcg.clouds.vsphere.session import VsphereSession
-from pcg.clouds.vsphere.vmomi import vim
+from pcg.clouds.vsphere.vmomi import vim, vmodl
 
 LOOK_BACK = timedelta(days=3)
 SAME_ACT = timedelta(minutes=5)
@@ -32,7 +32,7 @@ _EVENTS = {
 
 
 def who_changed(session: VsphereSession, kind: ChangeKind, machine_id: str, name: str) -> MachineChange | None:
-    """Two calls, and a third for a machine that was reconfigured."""
+    """Two calls, and a third for a machine that was reconfigured or, when it was asked about, is gone."""
     now = vim.ServiceInstance("ServiceInstance", session.stub).CurrentTime()  # vCenter's clock, not ours
     spec = vim.event.EventFilterSpec(
         eventTypeId=_EVENTS[kind],
@@ -40,22 +40,30 @@ def who_changed(session: VsphereSession, kind: ChangeKind, machine_id: str, name
         maxCount=MOST_EVENTS,
     )
     machine = vim.VirtualMachine(machine_id, session.stub)
-    if kind is not ChangeKind.REMOVED:  # of an object that is gone vCenter answers nothing
-        option = vim.event.EventFilterSpec.RecursionOption("self")
-        spec.entity = vim.event.EventFilterSpec.ByEntity(entity=machine, recursion=option)
-    found = [
-        event
-        for event in session.content.eventManager.QueryEvents(spec) or []
-        if kind is not ChangeKind.REMOVED or _is_about(event, machine_id, name)
-    ]
+    found = None if kind is ChangeKind.REMOVED else _of_present(session, spec, machine)
+    gone = found is None
+    if found is None:
+        events = session.content.eventManager.QueryEvents(spec) or []
+        found = [event for event in events if _is_about(event, machine_id, name)]
     if kind is ChangeKind.RECONFIGURED and found:
-        wanted = wanted_hardware(read_one(session, machine, ["config.extraConfig"]))
+        wanted = None if gone else wanted_hardware(read_one(session, machine, ["config.extraConfig"]))
         found = [event for event in found if _changes_size(event.configSpec, wanted)]
     if not found:
         return None
     newest = max(event.createdTime for event in found)
     recent = [event for event in found if newest - event.createdTime <= SAME_ACT]
     return _change(session, max(recent, key=lambda event: (bool(event.userName), event.createdTime, event.key)))
+
+
+def _of_present(session: VsphereSession, spec: Any, machine: Any) -> list[Any] | None:
+    """None of one that is gone: then vCenter answers only who asks about all."""
+    option = vim.event.EventFilterSpec.RecursionOption("self")
+    spec.entity = vim.event.EventFilterSpec.ByEntity(entity=machine, recursion=option)
+    try:
+        return session.content.eventManager.QueryEvents(spec) or []
+    except vmodl.fault.ManagedObjectNotFound:
+        spec.entity = None
+        return None
 
 
 def _is_about(event: Any, machine_id: str, name: str) -> bool:

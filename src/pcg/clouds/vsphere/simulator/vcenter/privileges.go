@@ -59,9 +59,13 @@ type need struct {
 	privilege string
 }
 
-// missingPrivilege names the first privilege that the account lacks for the call, or nil.
+// missingPrivilege names the first privilege that the account lacks for the call, or nil. Of an object that is gone the
+// call itself says so.
 func (v *vcenter) missingPrivilege(user string, method *simulator.Method) types.BaseMethodFault {
 	for _, n := range v.needs(method) {
+		if simulator.Map.Get(n.object) == nil {
+			continue
+		}
 		if !v.privilegesOn(user, n.object)[n.privilege] {
 			return &types.NoPermission{Object: n.object, PrivilegeId: n.privilege}
 		}
