@@ -7,10 +7,12 @@ Neither leaves out a pattern that `re` would match, so verdicts are the same wit
 from __future__ import annotations
 
 import json
+import operator
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
+from heapq import merge
 from typing import Self, cast
 
 import hyperscan
@@ -67,7 +69,7 @@ class HyperscanPatterns:
         places: dict[int, array[int]] = {}
         for number, those in self._database.places(block).items():
             for index in self._patterns[number]:
-                places[index] = array("I", sorted(places[index] + those)) if index in places else those
+                places[index] = array("I", merge(places[index], those)) if index in places else those
         return Hits(places)
 
 
@@ -102,9 +104,15 @@ class Database:
 
         # Which takes any buffer.
         self._database.scan(cast(bytes, block), match_event_handler=keep, scratch=self._scratch)
-        # Hyperscan does not promise their order.
-        return {number: array("I", sorted(those)) for number, those in found.items()}
+        return {number: _in_order(those) for number, those in found.items()}
 
     def ends(self, block: bytes) -> list[tuple[int, int]]:
         """The last place of each match, and the number of what matches there, in order."""
         return sorted((place, number) for number, those in self.places(block).items() for place in those)
+
+
+def _in_order(places: array[int]) -> array[int]:
+    """Hyperscan does not promise their order. There may be millions, too many for a list."""
+    if all(map(operator.le, places, places[1:])):
+        return places
+    return array("I", sorted(places))
