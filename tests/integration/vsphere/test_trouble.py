@@ -139,6 +139,8 @@ async def test_a_vcenter_that_falls_silent_in_mid_clone_is_followed_up_when_it_i
         spec = await spec_of(connection, configuration_of(vcenter))
         task = await connection.create_machine(GATEWAY, spec)
         os.kill(vcenter.pid, signal.SIGSTOP)
+        # Until it has stopped it may still answer.
+        await asyncio.to_thread(os.waitid, os.P_PID, vcenter.pid, os.WSTOPPED | os.WNOWAIT)
         try:
             with pytest.raises(Unreachable) as away:
                 await connection.task(task.id)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import count
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,11 @@ def process() -> Iterator[SearchProcess]:
     made.close()
 
 
+def _stop(process: SearchProcess) -> None:
+    process._process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process._process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def _all_found(process: SearchProcess) -> list[tuple[bytes, list[tuple[int, int, set[int]]]]]:
     found = []
     while process.waiting:
@@ -70,7 +76,7 @@ def test_blocks_are_told_in_turn_wherever_they_are_searched(process: SearchProce
     blocks = [b"x" * number + b" connection refused\n" for number in range(AHEAD + 1)]
     for _ in range(3):
         if stopped:
-            process._process.send_signal(signal.SIGSTOP)
+            _stop(process)
         for block in blocks:
             process.search(FILE, 1, (block[:5], memoryview(block)[5:]))
         assert process.due  # there is no room for more
@@ -146,18 +152,23 @@ def test_one_that_cannot_be_started_is_done_without(monkeypatch: pytest.MonkeyPa
 def test_one_that_hangs_is_waited_for_no_longer_than_reading_may_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, searching: list[SearchProcess]
 ) -> None:
-    (tmp_path / "syslog").write_bytes(b"connection refused\n" * 2_000_000)
-    search = SearchProcess.search
+    (tmp_path / "syslog").write_bytes(b"a line of no interest\n" * 2_000_000)
+    search, now = SearchProcess.search, count()
 
     def hang(process: SearchProcess, *what: Any) -> Block:
-        process._process.send_signal(signal.SIGSTOP)
+        if not stopped:
+            _stop(process)
+            stopped.append(process)
         return search(process, *what)
 
+    stopped = list[SearchProcess]()
     monkeypatch.setattr(SearchProcess, "search", hang)
     monkeypatch.setattr(log_searches, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(log_scan, "_MUCH", 1)
-    told = read_logs(tmp_path / "syslog", NOW, Limits(seconds=1.0)).unread
-    assert [reason for _, reason in told] == ["reading took longer than 1 s; the rest is not read"]
+    told = read_logs(
+        tmp_path / "syslog", NOW, Limits(seconds=99, monotonic=lambda: next(now) if stopped else 0.0)
+    ).unread
+    assert [reason for _, reason in told] == ["reading took longer than 99 s; the rest is not read"]
     assert searching[0]._process.returncode == -signal.SIGKILL
 
 
