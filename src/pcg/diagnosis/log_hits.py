@@ -6,17 +6,21 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heapreplace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 LineAt = Callable[[int], tuple[int, int]]
 """start and end of the line at a place"""
+TOO_MANY = b"?"
+"""what a process answers instead of hits: who asked is to search the block alone, so that they are there once"""
+if TYPE_CHECKING:
+    Places = array[int] | memoryview[int]
 
 
 class Hits:
     """For each pattern its places, in order. There may be millions, and most lines of a loud pattern are passed over,
     so a place takes four bytes, and no time until it is asked for."""
 
-    def __init__(self, places: Mapping[int, array[int]]) -> None:
+    def __init__(self, places: Mapping[int, Places]) -> None:
         self._places = places
 
     @classmethod
@@ -31,12 +35,10 @@ class Hits:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        numbers = array("I")
-        numbers.frombytes(data)
-        places: dict[int, array[int]] = {}
-        at = 0
+        numbers, at = memoryview(data).cast("I"), 0
+        places: dict[int, Places] = {}
         while at < len(numbers):
-            pattern, count = numbers[at : at + 2]
+            pattern, count = numbers[at], numbers[at + 1]
             places[pattern] = numbers[at + 2 : at + 2 + count]
             at += 2 + count
         return cls(places)

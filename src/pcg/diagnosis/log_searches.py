@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Self
 
 from pcg.diagnosis.log_blocks import Block
 from pcg.diagnosis.log_files import LogFile
-from pcg.diagnosis.log_hits import Hits
+from pcg.diagnosis.log_hits import TOO_MANY, Hits
 
 if TYPE_CHECKING:
     from pcg.diagnosis.log_hyperscan import HyperscanPatterns
@@ -134,7 +134,9 @@ class SearchProcess:
         block, hits = self._given.popleft()
         if hits is None:
             self._asked -= 1
-            hits = self._answer() or self._search_here(block)
+            hits = self._answer()
+        if hits is None:
+            hits = self._search_here(block)
         return block, hits
 
     def release(self, block: Block) -> None:
@@ -142,11 +144,11 @@ class SearchProcess:
             self._free.append(block.base)
 
     def _answer(self) -> Hits | None:
-        """None if the process has ended."""
+        """None if it is to be searched here: the process has ended, or found too much."""
         while not self._ended and not self._answers.poll(_LOOK_SECONDS):
             self._check()
         told = self._receive()
-        return None if told is None else Hits.from_bytes(told)
+        return None if told is None or told == TOO_MANY else Hits.from_bytes(told)
 
     def _receive(self) -> bytes | None:
         with self._until_it_ends():

@@ -14,7 +14,11 @@ import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from pcg.diagnosis.log_hits import TOO_MANY
 from pcg.diagnosis.log_hyperscan import HyperscanPatterns
+
+_MOST_HITS = 200_000
+"""of a block, which take a megabyte for each pattern that has them, in both processes"""
 
 
 def main() -> None:
@@ -29,7 +33,7 @@ def main() -> None:
                 start, length = json.loads(asked.recv_bytes())
                 with blocks[start : start + length] as block:
                     hits = prefilter.search(block)
-                asked.send_bytes(hits.to_bytes())
+                asked.send_bytes(hits.to_bytes() if len(hits) <= _MOST_HITS else TOO_MANY)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,13 @@ def test_what_is_too_large_for_the_memory_is_searched_too(process: SearchProcess
     assert [(text, len(lines)) for text, lines in _all_found(process)] == [(blocks[0], 0), (large, 1), (blocks[2], 1)]
 
 
+def test_what_is_full_of_hits_or_has_none_is_told_too(process: SearchProcess) -> None:
+    full, empty = b"connection refused\n" * 210_000, b"of no interest\n"
+    for block in (full, empty, full, empty):
+        process.search(FILE, 1, (block,))
+    assert [len(lines) for _, lines in _all_found(process)] == [210_000, 0, 210_000, 0]
+
+
 def test_of_a_process_that_has_ended_nothing_is_lost(process: SearchProcess) -> None:
     blocks = [b"x" * number + b" connection refused\n" for number in range(12)]
     found = []
