@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from pcg.cli.client import Login
 from pcg.cli.login import sign_in
 from pcg.errors import PcgError
-from pcg.processes.child import Child, start
+from pcg.processes.child import Child, module_command, start
 
 ADMIN_EMAIL = "admin@demo.local"
 ACCOUNT = "svc-pcg@vsphere.local"
@@ -52,7 +51,7 @@ class Part:
                 lines.put_nowait(line)
             self._on_line(line)
 
-        command = [sys.executable, "-m", "pcg.cli.main", *self._arguments]
+        command = module_command("pcg.cli.main", *self._arguments)
         self.child = await start(command, {**os.environ, **self._environment}, heard)
 
     async def line(self, accept: Callable[[str], bool], within: float) -> str:

@@ -16,7 +16,6 @@ import base64
 import binascii
 import logging
 import os
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,11 +31,11 @@ from pcg.console.hub import Hub
 from pcg.errors import Conflict, PcgError, ProtocolError, ResourcesMissing, TryAgain
 from pcg.model.problems import problem_at
 from pcg.model.records import Problem
-from pcg.processes.child import start
+from pcg.processes.child import module_command, start
 from pcg.wire.bundle import CHUNK_BYTES, MAXIMUM_BUNDLE_BYTES, BundleChunk, BundleQuestion, BundleStatus
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
-_ANALYSIS = (sys.executable, "-m", "pcg.bundle.analysis")
+_ANALYSIS = module_command("pcg.bundle.analysis")
 _ANALYSIS_BYTES = 16 << 20
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "PYTHONPATH")
 

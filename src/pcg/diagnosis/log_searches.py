@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Self
 from pcg.diagnosis.log_blocks import Block
 from pcg.diagnosis.log_files import LogFile
 from pcg.diagnosis.log_hits import TOO_MANY, Hits
+from pcg.processes.child import module_command
 
 if TYPE_CHECKING:
     from pcg.diagnosis.log_hyperscan import HyperscanPatterns
@@ -38,8 +39,7 @@ _LOOK_SECONDS = 0.5
 """between two looks whether to go on waiting"""
 _MESSAGE_SECONDS = 10
 """that a message which has begun may stand still"""
-_COMMAND = (sys.executable, "-P", "-m", "pcg.diagnosis.log_worker")
-"""-P: the folder that somebody is in may hold anything, modules too"""
+_COMMAND = module_command("pcg.diagnosis.log_worker")
 
 _log = logging.getLogger(__name__)
 

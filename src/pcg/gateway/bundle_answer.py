@@ -12,7 +12,6 @@ import base64
 import logging
 import os
 import shutil
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -24,7 +23,7 @@ from pcg.errors import Busy, Conflict, InvalidInput, NotFound, PcgError, SetupMi
 from pcg.gateway.identity import StateDirectory
 from pcg.gateway.requests import problem_of
 from pcg.model.records import Problem
-from pcg.processes.child import Child, start
+from pcg.processes.child import Child, module_command, start
 from pcg.wire.bundle import CHUNK_BYTES, BundleChunk, BundleQuestion, BundleStatus
 
 IDLE_SECONDS = 900.0
@@ -37,7 +36,7 @@ MAKING_SECONDS = 420.0
 """the collecting itself ends after 300"""
 
 _LOOK_SECONDS = 30.0
-_COMMAND = (sys.executable, "-m", "pcg.gateway.bundle_process")
+_COMMAND = module_command("pcg.gateway.bundle_process")
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "PYTHONPATH")
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ every gateway that is not configured (seed), and that is told as an expected not
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -21,11 +20,12 @@ from pcg.model.desired import DesiredState
 from pcg.model.records import Event
 from pcg.model.states import Severity
 from pcg.network.proxies import NO_PROXIES, Proxies
+from pcg.processes.child import module_command
 from pcg.processes.supervised import Supervised
 from pcg.sealing.boxes import open_sealed
 from pcg.sealing.keys import GatewayKeys
 
-COMMAND = (sys.executable, "-m", "pcg.cli.main", "jet")
+COMMAND = module_command("pcg.cli.main", "jet")
 
 _TOLD = "installer-jet"
 """memory: the state that the last event told, so that a restarted gateway does not tell it again"""

@@ -11,6 +11,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -68,6 +69,11 @@ class Child:
                 if reader is not None:
                     group.create_task(_hear(name, reader, on_line))
         return await self._process.wait()
+
+
+def module_command(module: str, *arguments: str) -> tuple[str, ...]:
+    """Python runs that module. `-P`: the folder that somebody is in may hold anything, modules too."""
+    return sys.executable, "-P", "-m", module, *arguments
 
 
 async def start(command: Sequence[str], environment: Mapping[str, str], on_line: OnLine) -> Child:

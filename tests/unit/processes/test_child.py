@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pcg.clock import SystemClock
-from pcg.processes.child import LINE_BYTES, start
+from pcg.processes.child import LINE_BYTES, module_command, start
 from pcg.processes.supervised import Supervised
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -123,3 +123,9 @@ async def test_supervised_restarts_and_can_be_told_to_at_once() -> None:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+def test_no_module_is_taken_from_the_folder_that_somebody_is_in(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(9)\n")
+    run = subprocess.run(module_command("json.tool", "--help"), cwd=tmp_path, capture_output=True, check=False)
+    assert (run.returncode, b"usage" in run.stdout.lower()) == (0, True)

@@ -7,7 +7,6 @@ path under its mount are rewritten to that folder (`pod_environment.py`).
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Protocol
 
 import httpx
 
-from pcg.processes.child import Child, start
+from pcg.processes.child import Child, module_command, start
 
 OnLine = Callable[[str, str], None]
 """stream (`stdout` or `stderr`) and line"""
@@ -69,7 +68,7 @@ class ProcessContainers:
     """Real child processes. `commands` by image name without its tag; default: jet of this very installation."""
 
     def __init__(self, commands: Mapping[str, Sequence[str]] | None = None) -> None:
-        jet = (sys.executable, "-m", "pcg.cli.main", "jet")
+        jet = module_command("pcg.cli.main", "jet")
         self._commands = {"pcg/jet": jet} if commands is None else dict(commands)
 
     async def start(self, spec: ContainerSpec, on_line: OnLine) -> RunningContainer:
