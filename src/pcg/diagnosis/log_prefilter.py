@@ -7,9 +7,8 @@ them, Hyperscan goes on with more than literals (`log_expressions`).
 
 from __future__ import annotations
 
-import mmap
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -19,17 +18,6 @@ from pcg.diagnosis.log_literals import literals_of
 
 _MOST_SETS = 5000
 """of literals, that are remembered"""
-
-
-if find_spec("stringzilla") is not None:
-    # A quarter of the time; in logs by the gigabyte lines are counted, if nothing else.
-    import stringzilla
-
-    _count: Callable[[memoryview, bytes], int] = stringzilla.count
-else:
-
-    def _count(block: memoryview, what: bytes) -> int:
-        return bytes(block).count(what)
 
 
 class Prefilter(Protocol):
@@ -60,25 +48,6 @@ def line_at(block: bytes, place: int) -> tuple[int, int]:
     """Start and end of the line; a newline is of the line that it ends."""
     end = block.find(b"\n", place)
     return block.rfind(b"\n", 0, place) + 1, end if end >= 0 else len(block)
-
-
-def newlines(block: bytes | mmap.mmap, start: int, end: int) -> int:
-    """From `start` to before `end`."""
-    with memoryview(block) as view, view[start:end] as part:
-        return _count(part, b"\n")
-
-
-def pieces(block: bytes, most: int) -> Iterator[bytes]:
-    """Whole lines, no more than so many bytes of them at once, but where a line alone has more."""
-    at = 0
-    while at < len(block):
-        yield (piece := piece_at(block, at, most))
-        at += len(piece)
-
-
-def piece_at(block: bytes, at: int, most: int) -> bytes:
-    """The one that begins there."""
-    return block[at : block.rfind(b"\n", at, at + most) + 1 or block.find(b"\n", at) + 1 or len(block)]
 
 
 @cache

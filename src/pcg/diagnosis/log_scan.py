@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from pcg.diagnosis.log_blocks import Block
+from pcg.diagnosis.log_blocks import Block, piece_at
 from pcg.diagnosis.log_files import LogFile
 from pcg.diagnosis.log_hits import Hits
 from pcg.diagnosis.log_lines import LogLine, parse_line
 from pcg.diagnosis.log_matching import LineMatcher, Matches, Role
-from pcg.diagnosis.log_prefilter import piece_at, quick_prefilter
+from pcg.diagnosis.log_prefilter import quick_prefilter
 from pcg.diagnosis.log_rules import LogRules
 from pcg.diagnosis.log_searches import SearchProcess
 from pcg.diagnosis.log_tallies import KEPT, Hit, Tally
@@ -71,7 +71,7 @@ class _Wanted:
     def keep(self, found: _Found) -> Matches:
         kept = []
         for use, match in found.matches:
-            about = use, _target(found.line, match)
+            about = use, _target(found.line, match) if use in self._matcher.targeted else ""
             if self._seen[about] < KEPT or about not in self._full:
                 kept.append((use, match))
                 self._seen[about] += 1
